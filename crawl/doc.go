@@ -1,0 +1,40 @@
+// Package crawl holds the words that every other package of tulle speaks: spiders, requests, responses, items, settings, stats, and the small
+// interfaces at which the parts meet. It runs nothing.
+//
+// A first program needs four of them. A [Spider] says where a crawl starts and what to do with each [Response]; its callbacks hand items and new
+// requests to an [Out]; [Settings] say how politely, through which pipelines, and where the results go:
+//
+//	spider := &crawl.Spider{
+//		Name:      "quotes",
+//		StartURLs: []string{"https://quotes.toscrape.com/"},
+//		Parse: func(ctx context.Context, r *crawl.Response, out *crawl.Out) error {
+//			for _, text := range r.Texts("div.quote span.text") {
+//				out.Item(map[string]any{"text": text})
+//			}
+//			out.FollowAll("li.next a", "")
+//			return nil
+//		},
+//	}
+//	result, err := engine.Run(ctx, spider, crawl.Settings{})
+//
+// # Where things are
+//
+//	spider.go      Spider, callbacks, routes
+//	request.go     Request, Knobs, fingerprints; wire.go is a request's form on disk
+//	response.go    Response: what came back, and its selectors (html.go, xpath.go, charset.go)
+//	body.go        Body and Spool: small bodies in memory, large ones in a file
+//	out.go         Out: what a callback hands to the crawl
+//	settings.go    Settings, their defaults; assign.go sets them by name, aliases.go knows Scrapy's names
+//	errors.go      errors that steer (DropItem, Reschedule, …) and errors that inform (DownloadError, StatusError)
+//	middleware.go  Fetcher, Middleware, SpiderMiddleware, Layer
+//	pipeline.go    Pipeline, Stage, Store, File
+//	scheduler.go   the contract between the engine's loop and whatever keeps its queue
+//	env.go         what a part is given when it is opened
+//	stats.go       counters by Scrapy's paths
+//	trace.go       hooks for everything that happens
+//
+// # Ownership
+//
+// A request belongs to whoever received it last: Out.Request, Fetch and Submit take it over, and the caller does not change it afterwards. A response is
+// closed by the engine when its callback has returned; whoever calls Fetch closes himself. An item belongs to the pipeline stage that it is in.
+package crawl

@@ -1,0 +1,29 @@
+package crawl
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+)
+
+// Env is what a part of the crawl is given when it is opened. All fields are set, and none may be changed.
+type Env struct {
+	Spider   *Spider
+	Settings *Settings // effective, defaults filled in
+	Stats    *Stats
+	Log      *zap.Logger
+	// Fetcher is the engine's own downloader, through all middlewares and host limits, ahead of the pages that wait. It is a [Submitter] too.
+	// Middlewares are given one that works only once the crawl runs.
+	Fetcher Fetcher
+	// Pixels bounds work on pictures.
+	Pixels Gate
+	// Spool takes bodies from the wire.
+	Spool *Spool
+}
+
+// A Gate runs CPU-bound work under a bound: one worker per processor, and a budget of weight that is in work at once.
+type Gate interface {
+	// Do runs f on the calling goroutine when there is room, and returns its error. It returns ctx's error if that ends first. weight is in the gate's unit
+	// (pixels, for Env.Pixels); what is heavier than the whole budget runs alone.
+	Do(ctx context.Context, weight int64, f func() error) error
+}

@@ -1,0 +1,168 @@
+package crawl
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// A Scheduler keeps the requests that wait, decides which leaves next, and drops what was seen before. Its meaning is the suite in scheduler/schedulertest.
+//
+// The engine's loop is its only caller: no method is called while another runs, and none waits for disk or network.
+//
+// Waiting requests stand in queues per slot (a host, unless the request names another). A slot that may be asked is one with a place free, whose delay is over.
+// Among the slots that may be asked, the best request leaves first: the highest priority; within it the newest (or, by Settings.Order, the oldest); what
+// Start produced comes after the rest, oldest first.
+type Scheduler interface {
+	// Lease hands out up to max requests that may leave now, best first, and takes each one's place at its slot. A leased request stays in the
+	// scheduler until it is acknowledged. wake is when a delay or a hold will next end for a slot or request that waits, the zero Time if none does.
+	Lease(now time.Time, max int) (leases []Lease, wake time.Time)
+	// Reserve takes a place at a slot for a media request, ahead of the pages that wait there. If there is none, wake is when to try again, the zero
+	// Time meaning after the next Release of that slot.
+	Reserve(slot string, now time.Time) (ok bool, wake time.Time)
+	// Release gives a place back: the last byte is in. The lease goes on.
+	Release(slot string, now time.Time)
+	// Limit changes what a slot allows. Zero fields leave what was; negative ones mean none.
+	Limit(slot string, l Limits)
+	// Commit applies tx, all or nothing, in the order of the calls, and reports what became of it by done, which is called once: before Commit
+	// returns or later on another goroutine. After an error nothing of tx has happened, except that its leases are still out.
+	Commit(tx *Tx, done func(Committed, error))
+	// Counts says how much there is of what, as of the last Commit that was applied.
+	Counts() Counts
+	// State is what Tx.Put has stored, as it was when the scheduler was opened. The caller does not change it.
+	State() map[string][]byte
+	// Close ends it. Leases that are out are queued again by a scheduler that can be opened again.
+	Close(ctx context.Context) error
+}
+
+// A Lease is a request on its way. Its place in the queue is kept until the lease is acknowledged, failed or handed back.
+type Lease struct {
+	ID      uint64
+	Request *Request
+	// Attempt is how many times the request has been leased since it was last queued, this one included. It counts across kills.
+	Attempt int
+	// Err says that the request's stored form cannot be read; Request is then nil, and the engine fails the lease.
+	Err error
+}
+
+// A Tx is a set of changes that happen together or not at all.
+type Tx struct {
+	Push []Push
+	Ack  []uint64          // leases that are done
+	Fail []Failure         // done too, and kept in a list of failures
+	Nack []Nack            // handed back
+	Put  map[string][]byte // feed positions, Start's cursor, cookies, spider state; a nil value deletes
+}
+
+// A Push is a request to be queued, with what a scheduler needs to know of it: it is worked out off the loop, by [NewPush].
+type Push struct {
+	// Parent is the lease of the page that the request was found on; 0 is Start.
+	Parent      uint64
+	Fingerprint Fingerprint
+	// Filter says that the request is dropped if its fingerprint was seen. Either way the fingerprint is seen from now on.
+	Filter   bool
+	Slot     string
+	Priority int
+	// Encoded is the request as [Request.AppendWire] writes it.
+	Encoded []byte
+}
+
+// NewPush encodes req for a scheduler. The error says what cannot be encoded: a URL that did not parse, Data that is not JSON.
+func NewPush(parent uint64, req *Request) (Push, error) {
+	enc, err := req.AppendWire(nil)
+	if err != nil {
+		return Push{}, err
+	}
+	return Push{
+		Parent: parent, Fingerprint: req.Fingerprint(), Filter: !req.DontFilter,
+		Slot: req.Slot(), Priority: req.Priority, Encoded: enc,
+	}, nil
+}
+
+// A Failure acknowledges a lease into the list of what failed for good.
+type Failure struct {
+	Lease  uint64
+	Kind   string
+	Reason string
+}
+
+// A Nack hands a lease back, to leave again not before a time. The request may have changed: a retry counts up, a redirect has another URL. If
+// Push.Filter is set and the fingerprint was seen, the lease is acknowledged as a duplicate instead.
+type Nack struct {
+	Lease     uint64
+	NotBefore time.Time
+	Push      Push
+}
+
+// NewNack encodes a request that goes back to the queue. from is what was leased, req what it has become: a URL that req came through, or still is at, does not
+// count as seen.
+func NewNack(lease uint64, from, req *Request, notBefore time.Time) (Nack, error) {
+	push, err := NewPush(lease, req)
+	if err != nil {
+		return Nack{}, err
+	}
+	if push.Filter && (push.Fingerprint == from.Fingerprint() || slices.Contains(req.chain(), push.Fingerprint)) {
+		push.Filter = false
+	}
+	return Nack{Lease: lease, NotBefore: notBefore, Push: push}, nil
+}
+
+// Committed says what became of a [Tx].
+type Committed struct {
+	// Seen are the indices in Tx.Push of requests that were dropped as seen before.
+	Seen []int
+	// SeenNacks are the indices in Tx.Nack of leases that were acknowledged as duplicates.
+	SeenNacks []int
+}
+
+// Counts says how much a scheduler holds.
+type Counts struct {
+	Queued  int // waiting, those with a not-before time included
+	Delayed int // of those, the ones whose time has not come
+	Ready   int // of those, about how many could leave at once if the downloader had room for all
+	Leased  int
+	Failed  int // in the list of failures
+	Seen    int // fingerprints
+	Slots   int // with something waiting or a place taken
+}
+
+// Limits are what a slot allows.
+type Limits struct {
+	// Concurrency is how many downloads may run at once.
+	Concurrency int
+	// Delay is the least time between the starts of two downloads.
+	Delay time.Duration
+	// FixedDelay keeps the delay as it is. Otherwise each is drawn between 0.5 and 1.5 times Delay, as Scrapy's RANDOMIZE_DOWNLOAD_DELAY does.
+	FixedDelay bool
+	// HoldUntil is a time before which nothing of the slot leaves: Retry-After. The later of two holds.
+	HoldUntil time.Time
+}
+
+// Strictest joins two limits so that both hold. A zero or negative field sets no limit.
+func (l Limits) Strictest(o Limits) Limits {
+	if o.Concurrency > 0 && (l.Concurrency <= 0 || o.Concurrency < l.Concurrency) {
+		l.Concurrency = o.Concurrency
+	}
+	switch {
+	case o.Delay > l.Delay:
+		l.Delay, l.FixedDelay = o.Delay, o.FixedDelay
+	case o.Delay == l.Delay:
+		l.FixedDelay = l.FixedDelay || o.FixedDelay
+	}
+	if o.HoldUntil.After(l.HoldUntil) {
+		l.HoldUntil = o.HoldUntil
+	}
+	return l
+}
+
+// SchedulerOptions are what a scheduler is opened with.
+type SchedulerOptions struct {
+	// Order is [OrderDepth] or [OrderBreadth].
+	Order string
+	// Default are the limits of slots that have none of their own.
+	Default Limits
+	// Slots are limits by slot. Zero fields fall back to Default.
+	Slots map[string]Limits
+	// Seed makes the randomised delays repeatable. 0: they differ in every run.
+	Seed uint64
+}

@@ -1,0 +1,446 @@
+package crawl
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Settings say how a crawl behaves. The zero value is a polite crawl. Booleans are named so that false is the usual. Where 0 is not none, 0 is the default and
+// a negative value is none.
+//
+// Layers, later ones win: the defaults, the program's settings, Spider.Configure, the settings file, the environment, the command line. The last three are
+// Assign. [Settings.Effective] puts them together on a deep copy.
+//
+// By name, a field is its path in snake case: images.min_width, concurrent_requests. Scrapy's names are accepted too.
+type Settings struct {
+	// ConcurrentRequests is how many downloads run at once, media included. Default 16.
+	ConcurrentRequests int
+	// ConcurrentPerHost is how many downloads run at once at one host. Default 8.
+	ConcurrentPerHost int
+	// ConcurrentCallbacks is how many callbacks run at once. Default: 4 per processor, at least 16.
+	ConcurrentCallbacks int
+	// ConcurrentItems is how many items may be in the pipelines at once, those that wait for their pictures included; beyond it callbacks wait.
+	// Default 10,000.
+	ConcurrentItems int
+	// ConcurrentStages is how many items may be inside a pipeline stage's Process at once, those that wait for media not counted. Default 100.
+	ConcurrentStages int
+	// DownloadDelay is the least time between the starts of two downloads from one host. 0 is none.
+	DownloadDelay time.Duration
+	// FixedDelay keeps DownloadDelay as it is; otherwise each delay is drawn between 0.5 and 1.5 times it.
+	FixedDelay bool
+	// Slots are limits for single hosts, or for slots that requests name. Zero fields fall back to the settings above.
+	Slots map[string]Limits
+	// Order is in which order requests of equal priority leave: "depth", newest first, or "breadth", oldest first. Default depth.
+	Order string
+	// UserAgent is how the crawl introduces itself. Default "tulle (+https://github.com/tulle-go/tulle)".
+	UserAgent string
+	// DefaultHeaders are sent where a request has none of that name. Default: Accept for pages and Accept-Language en. A header with an empty value is not sent.
+	DefaultHeaders map[string]string
+	// StopTimeout is how long a stop waits for a Start or callback that ignores it, before leaving it behind. Default 30 s.
+	StopTimeout time.Duration
+
+	Start       StartSettings
+	Download    DownloadSettings
+	Robots      RobotsSettings
+	Retry       RetrySettings
+	Redirect    RedirectSettings
+	Cookies     CookiesSettings
+	Compression CompressionSettings
+	HTTPError   HTTPErrorSettings
+	Referer     RefererSettings
+	Depth       DepthSettings
+	URLLength   URLLengthSettings
+	Media       MediaSettings
+	Images      ImagesSettings
+	Files       FilesSettings
+	// Feeds are where items go: each is a file or standard output.
+	Feeds []Feed
+	Log   LogSettings
+	Job   JobSettings
+
+	// ItemPipelines are the stages that items go through.
+	ItemPipelines []Stage
+	// Middlewares are added to the built-in downloader middlewares, or move or remove them.
+	Middlewares []Layer
+	// SpiderMiddlewares are added to the built-in spider middlewares, or move or remove them.
+	SpiderMiddlewares []SpiderLayer
+	// Trace are hooks for what happens.
+	Trace Trace
+	// Parts are the optional parts that the program links: stores, handlers, formats.
+	Parts Parts
+	// Stdout is where the feed "-" goes. nil is the program's standard output.
+	Stdout io.Writer
+	// Logger writes the log. nil: one is made from Log, to standard error.
+	Logger *zap.Logger
+	// Assign are settings by name, applied after Spider.Configure: the operator has the last word.
+	Assign []Assignment
+}
+
+// An Assignment sets one setting by its name.
+type Assignment struct {
+	Name, Value string
+	// Source is where it comes from, for error texts and `tulle settings`: "-s", "environment", a file's name.
+	Source string
+}
+
+// StartSettings bound what Start may produce ahead of the crawl.
+type StartSettings struct {
+	// Ahead is how many requests may be queued before Start waits. Default 10,000. Negative: Start never waits for the queue.
+	Ahead int
+}
+
+// DownloadSettings are about the wire.
+type DownloadSettings struct {
+	// Timeout is for a whole request, from the connection to the last byte. Default 180 s, negative none.
+	Timeout time.Duration
+	// MaxSize is the largest body in bytes, on the wire and decompressed. Default 1 GiB, negative none.
+	MaxSize int64
+	// WarnSize is the size in bytes beyond which a body is warned of. Default 32 MiB, negative none.
+	WarnSize int64
+	// SpoolOver is the size in bytes beyond which a body goes to a file in place of memory. Default 1 MiB.
+	SpoolOver int64
+	// SpoolDir is where those files go while they are in work. Default: the system's temporary folder.
+	SpoolDir string
+	// AllowTruncated accepts a body that ends early, with the flag "truncated", in place of an error.
+	AllowTruncated bool
+	// ConnectTo leads connections for a host to another address, as curl's --connect-to does: "shop.localhost:80" to "127.0.0.1:8080". The port may be
+	// left out on the left ("example.com": any port) and on the right ("127.0.0.1": the same port). The URL, the Host header and TLS names stay.
+	ConnectTo map[string]string
+	// Dial makes the connections: a network in memory, a tunnel. ConnectTo has been applied to address. nil dials by TCP.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// InsecureTLS accepts certificates that do not verify.
+	InsecureTLS bool
+	// DisableHTTP2 keeps to HTTP/1.1.
+	DisableHTTP2 bool
+}
+
+// RobotsSettings are about robots.txt (RFC 9309).
+type RobotsSettings struct {
+	// Ignore asks although robots.txt says no.
+	Ignore bool
+	// UserAgent is the product token that groups are looked up by. Default: the first word of UserAgent.
+	UserAgent string
+	// MaxDelay caps a Crawl-delay. Default 60 s, negative: Crawl-delay is not obeyed.
+	MaxDelay time.Duration
+}
+
+// RetrySettings are about asking again after a failure.
+type RetrySettings struct {
+	// Times is how often a request is asked again. Default 2, negative never.
+	Times int
+	// Statuses are asked again. Default 500, 502, 503, 504, 522, 524, 408, 429.
+	Statuses []int
+	// PriorityAdjust is added to the priority of a request that is asked again. Default -1.
+	PriorityAdjust int
+	// BackOff is the wait before the first repeat; it doubles each time, and each is drawn between half of it and the whole. Default 1 s, negative none.
+	BackOff time.Duration
+	// MaxBackOff caps the wait. Default 60 s.
+	MaxBackOff time.Duration
+	// MaxRetryAfter caps what a server may ask for by Retry-After. Default 5 min, negative: Retry-After is not obeyed.
+	MaxRetryAfter time.Duration
+}
+
+// RedirectSettings are about 301, 302, 303, 307 and 308.
+type RedirectSettings struct {
+	// Times is how many redirects of a request are followed. Default 20, negative none.
+	Times int
+	// PriorityAdjust is added to the priority of a redirected request. Default 2.
+	PriorityAdjust int
+}
+
+// CookiesSettings are about cookies (RFC 6265).
+type CookiesSettings struct {
+	// Off neither sends nor keeps cookies.
+	Off bool
+	// Debug logs each cookie that is sent or received.
+	Debug bool
+}
+
+// CompressionSettings are about Content-Encoding: gzip, deflate, br, zstd.
+type CompressionSettings struct {
+	// Off asks for no compression, and hands compressed bodies on as they are.
+	Off bool
+	// MaxRatio is the largest ratio of a body to its compressed size, once it is larger than 1 MiB. Default 1,000, negative none.
+	MaxRatio float64
+}
+
+// HTTPErrorSettings are about statuses outside 2xx.
+type HTTPErrorSettings struct {
+	// AllowAll hands every status to the callback.
+	AllowAll bool
+	// Allowed are handed to the callback.
+	Allowed []int
+}
+
+// RefererSettings are about the Referer header.
+type RefererSettings struct {
+	// Off sends none.
+	Off bool
+	// Policy is one of the W3C's referrer policies. Default "no-referrer-when-downgrade".
+	Policy string
+}
+
+// DepthSettings are about how many links away from Start a page is.
+type DepthSettings struct {
+	// Limit is the largest depth that is asked for. 0 is none.
+	Limit int
+	// Priority is subtracted from a request's priority, times its depth: positive is breadth first. 0 leaves priorities alone.
+	Priority int
+	// Verbose counts requests by depth.
+	Verbose bool
+}
+
+// URLLengthSettings bound URLs.
+type URLLengthSettings struct {
+	// Limit is the longest URL in bytes. Default 2083, negative none.
+	Limit int
+}
+
+// MediaSettings are shared by FilesPipeline, ImagesPipeline and other kinds of media.
+type MediaSettings struct {
+	// CacheSize is how many finished results are remembered. Default 100,000. Beyond it the store's own freshness check answers.
+	CacheSize int
+	// AllowRedirects follows redirects; otherwise one is a failure.
+	AllowRedirects bool
+	// Statuses are a success. Default: every 2xx.
+	Statuses []int
+	// MaxSize is the largest file in bytes. 0 is Download.MaxSize.
+	MaxSize int64
+	// ObeyAllowedDomains keeps media to Spider.AllowedDomains.
+	ObeyAllowedDomains bool
+	// IgnoreRobots asks for media although robots.txt says no.
+	IgnoreRobots bool
+	// Checksum is "md5", "sha1" or "sha256". Default md5, as in Scrapy.
+	Checksum string
+}
+
+// ImagesSettings are ImagesPipeline's. A pipeline value that carries its own wins over them.
+type ImagesSettings struct {
+	// Store is where pictures go: a folder or file:// (s3://, gs://, ftp:// in programs that link them). {spider} is the spider's name. Empty: the pipeline is
+	// disabled, with a warning.
+	Store string
+	// URLsField and ResultField are the item's fields, by their names in the feed. Defaults "image_urls" and "images".
+	URLsField, ResultField string
+	// Expires is how long a stored picture is fresh. Default 90 days; negative: always download.
+	Expires time.Duration
+	// MinWidth and MinHeight are the least size in pixels; smaller pictures fail. 0 is any.
+	MinWidth, MinHeight int
+	// Thumbs are thumbnails by name: the box that each fits into. They are never larger than the picture.
+	Thumbs map[string]Size
+	// Quality of written JPEGs, 1 to 100. Default 75.
+	Quality int
+	// MaxPixels is the largest picture, width × height, that is decoded. Default 178,956,970, Pillow's.
+	MaxPixels int64
+	// PixelBudget is how many pixels are in work at once. Default 50,000,000. A larger picture runs alone.
+	PixelBudget int64
+}
+
+// FilesSettings are FilesPipeline's. A pipeline value that carries its own wins over them.
+type FilesSettings struct {
+	// Store is where files go: see ImagesSettings.Store.
+	Store string
+	// URLsField and ResultField are the item's fields, by their names in the feed. Defaults "file_urls" and "files".
+	URLsField, ResultField string
+	// Expires is how long a stored file is fresh. Default 90 days; negative: always download.
+	Expires time.Duration
+}
+
+// A Feed is one place that items go to.
+type Feed struct {
+	// URI is a file's name, or "-" for standard output.
+	URI string
+	// Format is "jsonl", "json" or "csv". Empty: by the file name's extension, jsonl for standard output.
+	Format string
+	// Overwrite empties the file first. Otherwise items are appended.
+	Overwrite bool
+	// Fields are those that are written, in this order. Empty: all, in the order of the type; CSV's columns are then those of the first item.
+	Fields []string
+	// SkipEmpty writes no file when there was no item.
+	SkipEmpty bool
+}
+
+// LogSettings are about the log.
+type LogSettings struct {
+	// Level is "debug", "info", "warn" or "error". Default info.
+	Level string
+	// Format is "console" or "json". Default console.
+	Format string
+	// StatsInterval is how often the log says how the crawl goes. Default 60 s, negative never.
+	StatsInterval time.Duration
+}
+
+// JobSettings are about a crawl that can be stopped and resumed.
+type JobSettings struct {
+	// Dir is the job's folder. Empty: the crawl lives in memory.
+	Dir string
+}
+
+// Parts are the optional parts that a program links. nil entries mean the built-ins alone.
+type Parts struct {
+	// Stores open media stores by URI scheme. Built in: "", "file" and "memory".
+	Stores map[string]OpenStore
+	// Handlers answer requests by URL scheme. Built in: http, https, file, data.
+	Handlers map[string]OpenHandler
+	// Formats encode feeds by name. Built in: jsonl, json, csv.
+	Formats map[string]FeedFormat
+	// Targets open feeds by URI scheme. Built in: "", "file" and "-".
+	Targets map[string]FeedTarget
+	// Job opens the scheduler of Job.Dir. nil: this program has no jobs.
+	Job func(ctx context.Context, dir string, opts SchedulerOptions) (Scheduler, error)
+}
+
+// OpenStore opens a media store. env.Settings holds the credentials that apply to the pipeline that opens it.
+type OpenStore func(ctx context.Context, uri string, env *Env) (Store, error)
+
+// OpenHandler makes what answers requests of a scheme.
+type OpenHandler func(env *Env) (Fetcher, error)
+
+// FeedFormat makes an encoder for one feed.
+type FeedFormat func(feed Feed) (FeedEncoder, error)
+
+// A FeedEncoder turns items into the bytes of a feed. It is used by one goroutine at a time. The bytes of a feed are Begin, each item's Record, and End.
+type FeedEncoder interface {
+	// Begin is what stands before the first record, which is first's. A feed that is appended to, and has records already, has none. first is nil for a feed without items.
+	Begin(first any) ([]byte, error)
+	// Record appends an item's bytes; n records stand before it in the file.
+	Record(dst []byte, item any, n int64) ([]byte, error)
+	// End is what stands after the last record.
+	End(n int64) []byte
+}
+
+// FeedTarget opens the place that a feed goes to, without changing what is there. If the crawl cannot start after all, the FeedFile is closed without a write.
+type FeedTarget func(ctx context.Context, feed Feed, env *Env) (FeedFile, error)
+
+// A FeedAppender is a [FeedEncoder] that can go on in a file that has something in it.
+type FeedAppender interface {
+	// Append reads a file of size bytes, and returns where the next record goes, and how many records stand before it: where that would cost a
+	// read of the whole file, 1 stands for any number. columns of a table are those of the file from now on.
+	Append(r io.ReaderAt, size int64) (offset, n int64, err error)
+}
+
+// A FeedFile is an open feed.
+type FeedFile interface {
+	io.Writer
+	// Sync makes what was written survive a power cut, where the place can.
+	Sync() error
+	io.Closer
+}
+
+// A FeedRewriter is a [FeedFile] that can be read, cut, and written anywhere: a file. What is opened may have something in it.
+type FeedRewriter interface {
+	FeedFile
+	io.ReaderAt
+	io.WriterAt
+	Size() (int64, error)
+	Truncate(size int64) error
+}
+
+// Orders of requests of equal priority.
+const (
+	OrderDepth   = "depth"   // newest first
+	OrderBreadth = "breadth" // oldest first
+)
+
+// DefaultUserAgent is how a crawl introduces itself unless told otherwise.
+const DefaultUserAgent = "tulle (+https://github.com/tulle-go/tulle)"
+
+// or sets *p to def if it is zero.
+func or[T comparable](p *T, def T) {
+	var zero T
+	if *p == zero {
+		*p = def
+	}
+}
+
+// setDefaults fills in what is zero. It is the only place where defaults are.
+func (s *Settings) setDefaults() {
+	or(&s.ConcurrentRequests, 16)
+	or(&s.ConcurrentPerHost, 8)
+	or(&s.ConcurrentCallbacks, max(16, 4*runtime.GOMAXPROCS(0)))
+	or(&s.ConcurrentItems, 10_000)
+	or(&s.ConcurrentStages, 100)
+	or(&s.Order, OrderDepth)
+	or(&s.UserAgent, DefaultUserAgent)
+	if s.DefaultHeaders == nil {
+		s.DefaultHeaders = map[string]string{
+			"Accept":          "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+			"Accept-Language": "en",
+		}
+	}
+	or(&s.StopTimeout, 30*time.Second)
+	or(&s.Start.Ahead, 10_000)
+	or(&s.Download.Timeout, 180*time.Second)
+	or(&s.Download.MaxSize, 1<<30)
+	or(&s.Download.WarnSize, 32<<20)
+	or(&s.Download.SpoolOver, 1<<20)
+	or(&s.Robots.MaxDelay, time.Minute)
+	or(&s.Retry.Times, 2)
+	if s.Retry.Statuses == nil {
+		s.Retry.Statuses = []int{500, 502, 503, 504, 522, 524, 408, 429}
+	}
+	or(&s.Retry.PriorityAdjust, -1)
+	or(&s.Retry.BackOff, time.Second)
+	or(&s.Retry.MaxBackOff, time.Minute)
+	or(&s.Retry.MaxRetryAfter, 5*time.Minute)
+	or(&s.Redirect.Times, 20)
+	or(&s.Redirect.PriorityAdjust, 2)
+	or(&s.Compression.MaxRatio, 1000)
+	or(&s.Referer.Policy, "no-referrer-when-downgrade")
+	or(&s.URLLength.Limit, 2083)
+	or(&s.Media.CacheSize, 100_000)
+	or(&s.Media.Checksum, "md5")
+	or(&s.Images.URLsField, "image_urls")
+	or(&s.Images.ResultField, "images")
+	or(&s.Images.Expires, 90*24*time.Hour)
+	or(&s.Images.Quality, 75)
+	or(&s.Images.MaxPixels, 178_956_970)
+	or(&s.Images.PixelBudget, 50_000_000)
+	or(&s.Files.URLsField, "file_urls")
+	or(&s.Files.ResultField, "files")
+	or(&s.Files.Expires, 90*24*time.Hour)
+	or(&s.Log.Level, "info")
+	or(&s.Log.Format, "console")
+	or(&s.Log.StatsInterval, time.Minute)
+}
+
+// Validate returns what is wrong with settings, all of it.
+func (s *Settings) Validate() error {
+	var errs settingErrors
+	errs.atLeast("concurrent_requests", s.ConcurrentRequests, 1)
+	errs.atLeast("concurrent_per_host", s.ConcurrentPerHost, 1)
+	errs.atLeast("concurrent_callbacks", s.ConcurrentCallbacks, 1)
+	errs.atLeast("concurrent_items", s.ConcurrentItems, 1)
+	errs.atLeast("concurrent_stages", s.ConcurrentStages, 1)
+	errs.oneOf("order", s.Order, OrderDepth, OrderBreadth)
+	errs.oneOf("media.checksum", s.Media.Checksum, "md5", "sha1", "sha256")
+	errs.oneOf("log.format", s.Log.Format, "console", "json")
+	errs.oneOf("log.level", s.Log.Level, "debug", "info", "warn", "error")
+	errs.oneOf("referer.policy", s.Referer.Policy, "no-referrer", "no-referrer-when-downgrade", "same-origin", "origin",
+		"strict-origin", "origin-when-cross-origin", "strict-origin-when-cross-origin", "unsafe-url")
+	if s.Images.Quality < 1 || s.Images.Quality > 100 {
+		errs.add("images.quality", fmt.Sprintf("is %d: want 1 to 100", s.Images.Quality))
+	}
+	for name, size := range s.Images.Thumbs {
+		if size.Width < 1 || size.Height < 1 {
+			errs.add("images.thumbs", fmt.Sprintf("%s is %dx%d: want at least 1x1", name, size.Width, size.Height))
+		}
+		if !plainName(name) {
+			errs.add("images.thumbs", fmt.Sprintf("name %q: want letters, digits, - _ and . only", name))
+		}
+	}
+	if s.StopTimeout < 0 {
+		errs.add("stop_timeout", "is negative: a stop must end")
+	}
+	for i, f := range s.Feeds {
+		if f.URI == "" {
+			errs.add("feeds", fmt.Sprintf("number %d has no URI", i+1))
+		}
+	}
+	return errs.err()
+}
