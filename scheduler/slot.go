@@ -1,0 +1,76 @@
+package scheduler
+
+import (
+	"time"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+// entry is a waiting or leased request.
+type entry struct {
+	enc      string
+	id       uint64
+	rank     int64 // within a priority: higher first
+	priority int32
+	attempt  int32
+}
+
+// before is the order in which requests leave.
+func (e *entry) before(o *entry) bool {
+	if e.priority != o.priority {
+		return e.priority > o.priority
+	}
+	return e.rank > o.rank
+}
+
+// slot is one host's queue, and the places that are taken there.
+type slot struct {
+	name   string
+	queue  heap[entry]
+	limits crawl.Limits
+	active int          // places taken
+	next   time.Time    // no download starts before
+	ready  int          // its part of Counts.Ready
+	heap   *heap[*slot] // the one it stands in, nil if none
+	at     int          // in heap
+}
+
+// free is how many could leave now, if the time has come.
+func (s *slot) free() int {
+	n := s.limits.Concurrency - s.active
+	if s.limits.Delay > 0 {
+		n = min(n, 1)
+	}
+	return max(n, 0)
+}
+
+// opensAt is when the slot's delay and hold are over.
+func (s *slot) opensAt() time.Time {
+	if s.limits.HoldUntil.After(s.next) {
+		return s.limits.HoldUntil
+	}
+	return s.next
+}
+
+// merge puts l's fields that say something over base's.
+func merge(base, l crawl.Limits) crawl.Limits {
+	switch {
+	case l.Concurrency > 0:
+		base.Concurrency = l.Concurrency
+	case l.Concurrency < 0:
+		base.Concurrency = maxPlaces
+	}
+	switch {
+	case l.Delay > 0:
+		base.Delay, base.FixedDelay = l.Delay, l.FixedDelay
+	case l.Delay < 0:
+		base.Delay = 0
+	}
+	if l.HoldUntil.After(base.HoldUntil) {
+		base.HoldUntil = l.HoldUntil
+	}
+	return base
+}
+
+// maxPlaces stands for no limit.
+const maxPlaces = 1 << 30
