@@ -1,0 +1,30 @@
+package middleware
+
+import "github.com/tulle-go/tulle/crawl"
+
+// Downloader returns the built-in downloader middlewares, in Scrapy's order: lower ones are nearer to the engine.
+func Downloader() []crawl.Layer {
+	return []crawl.Layer{
+		{Order: 50, Name: "offsite", Middleware: Offsite},
+		{Order: 100, Name: "robots", Middleware: Robots},
+		{Order: 400, Name: "headers", Middleware: Headers},
+		{Order: 500, Name: "useragent", Middleware: UserAgent},
+		{Order: 550, Name: "retry", Middleware: Retry},
+		{Order: 590, Name: "compression", Middleware: Compression},
+		{Order: 600, Name: "redirect", Middleware: Redirect},
+		{Order: 700, Name: "cookies", Middleware: Cookies},
+		{Order: 850, Name: "stats", Middleware: Stats},
+	}
+}
+
+// Spider returns the built-in spider middlewares, in Scrapy's order: lower ones are nearer to the engine. They see a response in this order, and what the spider
+// makes of it in the opposite one.
+func Spider() []crawl.SpiderLayer {
+	return []crawl.SpiderLayer{
+		{Order: 50, Name: "httperror", Middleware: HTTPError},
+		{Order: 700, Name: "referer", Middleware: Referer},
+		{Order: 800, Name: "urllength", Middleware: URLLength},
+		{Order: 900, Name: "depth", Middleware: Depth},
+		{Order: 950, Name: "offsite", Middleware: OffsiteLinks},
+	}
+}

@@ -1,0 +1,160 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+// Retry asks again after failures that may pass: the statuses of Retry.Statuses, time-outs, names that were not found, connections that were refused or broke, and
+// bodies that ended early. A bad certificate stays bad, and so does a body that is too large. Nothing waits here: the request goes back to the queue with a time
+// before which it does not leave, its priority adjusted, after an exponential back-off drawn between its half and the whole, or after what the server asks for by
+// Retry-After, whichever is later. With 429 and 503 Retry-After holds the whole slot (RFC 6585, section 4; RFC 9110, section 15.6.4).
+//
+// After Retry.Times, or the request's RetryTimes, a status is handed on as a response and a failure as the error that it is. DontRetry does so at once. A status in
+// HandleStatus is retried all the same, as in Scrapy.
+//
+// Stats: retry/count, retry/reason_count/REASON ("503 Service Unavailable", "timeout"), retry/max_reached.
+func Retry(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
+	r := &retry{
+		RetrySettings: env.Settings.Retry, next: next, stats: env.Stats, log: env.Log,
+		jitter: func(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) },
+	}
+	return r, nil
+}
+
+type retry struct {
+	crawl.RetrySettings
+	next   crawl.Fetcher
+	stats  *crawl.Stats
+	log    *zap.Logger
+	jitter func(time.Duration) time.Duration
+}
+
+func (r *retry) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+	resp, err := r.next.Fetch(ctx, req)
+	switch {
+	case err != nil:
+		kind, ok := passing(err)
+		if !ok || ctx.Err() != nil {
+			return nil, err
+		}
+		again := r.again(req, kind)
+		if again == nil {
+			return nil, err
+		}
+		again.Err = err
+		return nil, again
+	case resp.Status >= 400 && slices.Contains(r.Statuses, resp.Status):
+		again := r.again(req, statusReason(resp.Status))
+		if again == nil {
+			return resp, nil
+		}
+		if wait := r.asked(resp.Header.Get(retryAfter)); wait > 0 {
+			again.After = max(again.After, wait)
+			if resp.Status == http.StatusTooManyRequests || resp.Status == http.StatusServiceUnavailable {
+				again.HoldSlot = wait
+			}
+		}
+		if err := resp.Close(); err != nil {
+			r.log.Warn("close response", zap.Stringer("request", req), zap.Error(err))
+		}
+		return nil, again
+	}
+	return resp, nil
+}
+
+// passing reports whether a failure may pass, and what to call it.
+func passing(err error) (string, bool) {
+	var failed *crawl.DownloadError
+	if !errors.As(err, &failed) {
+		return "", false
+	}
+	switch failed.Kind {
+	case crawl.KindTimeout, crawl.KindDNS, crawl.KindRefused, crawl.KindConnection, crawl.KindTruncated:
+		return string(failed.Kind), true
+	}
+	return "", false
+}
+
+// again is how a request is asked once more, or nil if it was asked often enough.
+func (r *retry) again(req *crawl.Request, reason string) *crawl.RescheduleError {
+	knobs := req.Knob()
+	times := r.Times
+	if knobs.RetryTimes != 0 {
+		times = knobs.RetryTimes
+	}
+	if knobs.DontRetry || times <= 0 {
+		return nil
+	}
+	if req.Retries >= times {
+		r.stats.Inc("retry/max_reached")
+		r.log.Debug("gave up retrying", zap.Stringer("request", req), zap.String("reason", reason), zap.Int("retries", req.Retries))
+		return nil
+	}
+	r.stats.Inc("retry/count")
+	r.stats.Inc("retry/reason_count/" + reason)
+	c := repeat(req)
+	c.Retries++
+	c.Priority += r.PriorityAdjust
+	after := r.backOff(req.Retries)
+	r.log.Debug("retrying", zap.Stringer("request", req), zap.String("reason", reason), zap.Duration("after", after))
+	return &crawl.RescheduleError{Request: c, After: after, Reason: reason}
+}
+
+// backOff is the wait before the repeat that follows n others.
+func (r *retry) backOff(n int) time.Duration {
+	if r.BackOff <= 0 {
+		return 0
+	}
+	d := r.BackOff
+	for range n {
+		if d >= r.MaxBackOff {
+			break
+		}
+		d *= 2
+	}
+	if d = min(d, r.MaxBackOff); d <= 0 {
+		return 0
+	}
+	return r.jitter(d)
+}
+
+// asked reads a Retry-After header (RFC 9110, section 10.2.3): seconds or a date. What cannot be read, or has passed, asks for nothing.
+func (r *retry) asked(value string) time.Duration {
+	value = strings.TrimSpace(value)
+	if value == "" || r.MaxRetryAfter <= 0 {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
+		if seconds > uint64(r.MaxRetryAfter/time.Second) {
+			return r.MaxRetryAfter
+		}
+		return time.Duration(seconds) * time.Second
+	} else if errors.Is(err, strconv.ErrRange) {
+		return r.MaxRetryAfter
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return min(max(time.Until(date), 0), r.MaxRetryAfter)
+}
+
+// statusReason is a status with its name, as Scrapy writes it in stats.
+func statusReason(status int) string {
+	name := http.StatusText(status)
+	if name == "" {
+		name = "Unknown Status"
+	}
+	return strconv.Itoa(status) + " " + name
+}
