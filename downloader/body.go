@@ -1,0 +1,53 @@
+package downloader
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/tulle-go/tulle/crawl"
+	"go.uber.org/zap"
+)
+
+// bodies takes bodies in, within the limits of the settings.
+type bodies struct {
+	spool *crawl.Spool
+	log   *zap.Logger
+	max   int64 // Download.MaxSize
+	warn  int64 // Download.WarnSize
+}
+
+func newBodies(env *crawl.Env) bodies {
+	return bodies{spool: env.Spool, log: env.Log, max: env.Settings.Download.MaxSize, warn: env.Settings.Download.WarnSize}
+}
+
+// read reads r to its end. size is what was announced, or -1; cut says that the body may end before it. The error is complete.
+func (b *bodies) read(req *crawl.Request, r io.Reader, size int64, cut bool) (crawl.Body, error) {
+	most := b.max
+	if k := req.Knob().MaxSize; k != 0 {
+		most = k
+	}
+	if cut && (most <= 0 || size <= most) {
+		size = -1
+	}
+	body, err := b.spool.Read(r, size, most)
+	if err != nil {
+		return crawl.Body{}, bodyError(req, err)
+	}
+	if n := body.Size(); b.warn > 0 && n > b.warn {
+		b.log.Warn("large body", zap.String("url", address(req)), zap.Int64("bytes", n), zap.Int64("warn_size", b.warn))
+	}
+	return body, nil
+}
+
+// bodyError tells apart what the site did and what the spool's disk did.
+func bodyError(req *crawl.Request, err error) error {
+	if errors.Is(err, crawl.ErrBodyTooLarge) {
+		return failed(req, crawl.KindTooLarge, err)
+	}
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("download <%s>: %w", address(req), err)
+	}
+	return failed(req, crawl.KindTruncated, err)
+}

@@ -1,0 +1,101 @@
+package downloader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tulle-go/tulle/crawl"
+	"go.uber.org/zap"
+)
+
+// A Downloader asks for what requests name and returns what came back. It is safe for concurrent use.
+type Downloader struct {
+	handlers map[string]crawl.Fetcher
+}
+
+var (
+	_ crawl.Fetcher = (*Downloader)(nil)
+	_ io.Closer     = (*Downloader)(nil)
+)
+
+// New makes the downloader of one crawl. The error says what is wrong with Download.ConnectTo, or which of Parts.Handlers did not open; a handler that returns
+// [crawl.NotConfigured] is left out.
+func New(env *crawl.Env) (*Downloader, error) {
+	d := &Downloader{handlers: make(map[string]crawl.Fetcher)}
+	if err := d.open(env); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Downloader) open(env *crawl.Env) error {
+	own := env.Settings.Parts.Handlers
+	for _, scheme := range slices.Sorted(maps.Keys(own)) {
+		if own[scheme] == nil {
+			continue
+		}
+		h, err := own[scheme](env)
+		if _, ok := errors.AsType[*crawl.NotConfiguredError](err); ok {
+			env.Log.Warn("download handler is left out", zap.String("scheme", scheme), zap.Error(err))
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("open the download handler of %s: %w", scheme, err)
+		}
+		d.handlers[scheme] = h
+	}
+	web, err := newHTTP(env)
+	if err != nil {
+		return err
+	}
+	local := &local{bodies: newBodies(env)}
+	for scheme, h := range map[string]crawl.Fetcher{
+		"http":  web,
+		"https": web,
+		"file":  crawl.FetcherFunc(local.file),
+		"data":  crawl.FetcherFunc(local.data),
+	} {
+		if _, ok := own[scheme]; !ok {
+			d.handlers[scheme] = h
+		}
+	}
+	return nil
+}
+
+// Fetch asks the handler of the URL's scheme. It returns a response or an error, never both and never neither; a status such as 404 is a response. The caller
+// closes the response.
+//
+// The error is a [*crawl.DownloadError], whose Kind says what went wrong; when ctx has ended it is ctx's, wrapped; when the body could not be stored on
+// disk it is neither.
+func (d *Downloader) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+	if err := req.Err(); err != nil {
+		return nil, failed(req, crawl.KindRequest, err)
+	}
+	h, ok := d.handlers[req.URL.Scheme]
+	if !ok {
+		return nil, failed(req, crawl.KindRequest, fmt.Errorf("no handler for scheme %q (this program has %s)", req.URL.Scheme, d.schemes()))
+	}
+	return h.Fetch(ctx, req)
+}
+
+func (d *Downloader) schemes() string {
+	return strings.Join(slices.Sorted(maps.Keys(d.handlers)), ", ")
+}
+
+// Close closes the handlers. Connections are cut, those in use too: what is being asked for fails, and what is asked for later fails with [crawl.ErrStopping].
+func (d *Downloader) Close() error {
+	var errs []error
+	for scheme, h := range d.handlers {
+		if c, ok := h.(io.Closer); ok {
+			if err := c.Close(); err != nil {
+				errs = append(errs, fmt.Errorf("close the download handler of %s: %w", scheme, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
