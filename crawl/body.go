@@ -126,29 +126,29 @@ type Spool struct {
 	buffers sync.Pool // of *[]byte, to copy through
 }
 
-// Read reads r to its end. size is what was announced, or -1. Beyond max bytes (none if max <= 0) it fails with [ErrBodyTooLarge]; a body
+// Read reads r to its end. size is what was announced, or -1. Beyond most bytes (none if most <= 0) it fails with [ErrBodyTooLarge]; a body
 // that ends before size fails with io.ErrUnexpectedEOF. On any error nothing is left behind.
-func (s *Spool) Read(r io.Reader, size, max int64) (Body, error) {
-	if max > 0 && size > max {
-		return Body{}, tooLarge(size, max)
+func (s *Spool) Read(r io.Reader, size, most int64) (Body, error) {
+	if most > 0 && size > most {
+		return Body{}, tooLarge(size, most)
 	}
 	over := s.Over
 	if over <= 0 {
 		over = 1 << 20
 	}
 	if size > over {
-		return s.readFile(nil, r, size, max)
+		return s.readFile(nil, r, size, most)
 	}
 	inMem := over
-	if max > 0 {
-		inMem = min(over, max) // what is too large is given up at once, even if the next byte takes its time
+	if most > 0 {
+		inMem = min(over, most) // what is too large is given up at once, even if the next byte takes its time
 	}
 	mem, ended, err := readMem(r, size, inMem)
 	if err != nil {
 		return Body{}, err
 	}
-	if max > 0 && int64(len(mem)) > max {
-		return Body{}, tooLarge(int64(len(mem)), max)
+	if most > 0 && int64(len(mem)) > most {
+		return Body{}, tooLarge(int64(len(mem)), most)
 	}
 	if ended {
 		if size >= 0 && int64(len(mem)) < size {
@@ -156,11 +156,11 @@ func (s *Spool) Read(r io.Reader, size, max int64) (Body, error) {
 		}
 		return Body{mem: mem}, nil
 	}
-	return s.readFile(mem, r, size, max)
+	return s.readFile(mem, r, size, most)
 }
 
-func tooLarge(n, max int64) error {
-	return fmt.Errorf("%w: %d bytes or more, %d are allowed", ErrBodyTooLarge, n, max)
+func tooLarge(n, most int64) error {
+	return fmt.Errorf("%w: %d bytes or more, %d are allowed", ErrBodyTooLarge, n, most)
 }
 
 // readMem reads up to over bytes, and one more read's worth, into memory. ended says that r has no more.
@@ -189,7 +189,7 @@ func readMem(r io.Reader, size, over int64) (mem []byte, ended bool, err error) 
 	}
 }
 
-func (s *Spool) readFile(head []byte, r io.Reader, size, max int64) (body Body, err error) {
+func (s *Spool) readFile(head []byte, r io.Reader, size, most int64) (body Body, err error) {
 	dir, err := s.folder()
 	if err != nil {
 		return Body{}, err
@@ -214,8 +214,8 @@ func (s *Spool) readFile(head []byte, r io.Reader, size, max int64) (body Body, 
 		w = io.MultiWriter(f, h)
 	}
 	src := io.MultiReader(bytes.NewReader(head), r)
-	if max > 0 {
-		src = io.LimitReader(src, max+1)
+	if most > 0 {
+		src = io.LimitReader(src, most+1)
 	}
 	buf, _ := s.buffers.Get().(*[]byte)
 	if buf == nil {
@@ -223,12 +223,12 @@ func (s *Spool) readFile(head []byte, r io.Reader, size, max int64) (body Body, 
 		buf = &b
 	}
 	defer s.buffers.Put(buf)
-	n, err := io.CopyBuffer(struct{ io.Writer }{w}, src, *buf)
+	n, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{src}, *buf)
 	switch {
 	case err != nil:
 		return Body{}, err
-	case max > 0 && n > max:
-		return Body{}, tooLarge(n, max)
+	case most > 0 && n > most:
+		return Body{}, tooLarge(n, most)
 	case size >= 0 && n < size:
 		return Body{}, io.ErrUnexpectedEOF
 	}

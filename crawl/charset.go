@@ -36,6 +36,9 @@ func (r *Response) Decoded() (string, error) {
 func decode(b []byte, contentType string) (*bytes.Reader, error) {
 	enc := detect(b, contentType)
 	if enc == nil {
+		if !utf8.Valid(b) {
+			b = bytes.ToValidUTF8(b, []byte("\ufffd"))
+		}
 		return bytes.NewReader(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))), nil
 	}
 	text, err := io.ReadAll(enc.NewDecoder().Reader(bytes.NewReader(b)))
@@ -51,6 +54,9 @@ func detect(b []byte, contentType string) encoding.Encoding {
 		if bytes.HasPrefix(b, []byte(bom.mark)) {
 			return lookup(bom.name)
 		}
+	}
+	if saysUTF8(contentType) {
+		return nil
 	}
 	if _, params, err := mime.ParseMediaType(contentType); err == nil && params["charset"] != "" {
 		if e, name := charset.Lookup(params["charset"]); name != "" {
@@ -69,6 +75,12 @@ func detect(b []byte, contentType string) encoding.Encoding {
 		}
 	}
 	return lookup("windows-1252")
+}
+
+// saysUTF8 knows the usual header without the cost of parsing it.
+func saysUTF8(contentType string) bool {
+	_, name, ok := strings.Cut(contentType, "; charset=")
+	return ok && strings.EqualFold(name, "utf-8")
 }
 
 func lookup(label string) encoding.Encoding {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
 	"strings"
@@ -156,31 +157,63 @@ func binaryKind(b []byte) string {
 	return t
 }
 
-// flattenDeep copies a page without the tags that stand deeper than the parser takes.
+// flattenDeep copies a page without the tags that stand deeper than the parser takes. Links stay at any depth: one link ends the one before it, so they do not nest.
 func flattenDeep(r io.Reader) []byte {
 	const deepest = 400
-	var out bytes.Buffer
+	type element struct {
+		name string
+		kept bool
+	}
+	var (
+		out  bytes.Buffer
+		open []element
+		kept int
+		of   = make(map[string]int) // how many are open, by name
+	)
+	pop := func() element {
+		e := open[len(open)-1]
+		open = open[:len(open)-1]
+		of[e.name]--
+		if e.kept {
+			kept--
+		}
+		return e
+	}
 	z := html.NewTokenizer(r)
-	depth := 0
 	for {
 		switch z.Next() {
 		case html.ErrorToken:
 			return out.Bytes()
 		case html.StartTagToken:
 			raw := z.Raw()
-			name, _ := z.TagName()
-			if isVoid(atom.Lookup(name)) {
+			tag, _ := z.TagName()
+			kind := atom.Lookup(tag)
+			if kind == atom.A || isVoid(kind) {
 				out.Write(raw)
 				continue
 			}
-			if depth++; depth <= deepest {
+			e := element{string(tag), kept < deepest}
+			if e.kept {
+				kept++
 				out.Write(raw)
 			}
+			open = append(open, e)
+			of[e.name]++
 		case html.EndTagToken:
-			if depth <= deepest {
-				out.Write(z.Raw())
+			raw := z.Raw()
+			tag, _ := z.TagName()
+			name := string(tag)
+			if of[name] == 0 { // a link's, or one that closes nothing
+				out.Write(raw)
+				continue
 			}
-			depth = max(depth-1, 0)
+			e := pop()
+			for e.name != name {
+				e = pop()
+			}
+			if e.kept {
+				out.Write(raw)
+			}
 		default:
 			out.Write(z.Raw())
 		}
@@ -259,7 +292,7 @@ func (r *Response) each(selector string, f func(string) bool) {
 		r.fail(err)
 		return
 	}
-	for _, n := range r.document().doc.FindMatcher(c.match).Nodes {
+	for n := range r.matches(c) {
 		var s string
 		switch c.take {
 		case takeText:
@@ -279,10 +312,41 @@ func (r *Response) each(selector string, f func(string) bool) {
 	}
 }
 
+// matches yields the elements that a selector matches, in document order. It looks no further than its caller does.
+func (r *Response) matches(c *cssSelector) iter.Seq[*html.Node] {
+	root := r.document().doc.Nodes[0]
+	return func(yield func(*html.Node) bool) {
+		for n := root; n != nil; n = following(n) {
+			if n.Type == html.ElementNode && c.match(n) && !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// following is the next node in document order, nil after the last.
+func following(n *html.Node) *html.Node {
+	if n.FirstChild != nil {
+		return n.FirstChild
+	}
+	for n != nil && n.NextSibling == nil {
+		n = n.Parent
+	}
+	if n == nil {
+		return nil
+	}
+	return n.NextSibling
+}
+
 // Attr is the trimmed value of an attribute of the first match that has it, "" if none has.
 func (r *Response) Attr(selector, name string) string {
+	c, err := r.Selectors.compileCSS(selector)
+	if err != nil {
+		r.fail(err)
+		return ""
+	}
 	name = strings.ToLower(name)
-	for _, n := range r.CSS(selector).Nodes {
+	for n := range r.matches(c) {
 		if v, ok := nodeAttr(n, name); ok {
 			return v
 		}
@@ -293,43 +357,53 @@ func (r *Response) Attr(selector, name string) string {
 // URLs are the addresses that the matches point to: href or src, made absolute; <base href> is honoured. Those that cannot be put right are left out.
 func (r *Response) URLs(selector string) []string {
 	var all []string
-	for _, ref := range r.refs(selector) {
-		if u, err := canon.Resolve(r.document().base, ref); err == nil {
+	base := r.document().base
+	r.refs(selector, func(ref string) bool {
+		if u, err := resolve(base, ref); err == nil {
 			all = append(all, u.String())
 		}
-	}
+		return true
+	})
 	return all
 }
 
-// refs are the href or src values of the matches, or the values that ::attr names.
-func (r *Response) refs(selector string) []string {
+// refs calls f with the href or src values of the matches, or the values that ::attr names, until it returns false.
+func (r *Response) refs(selector string, f func(ref string) bool) {
 	c, err := r.Selectors.compileCSS(selector)
 	if err != nil {
 		r.fail(err)
-		return nil
+		return
 	}
-	var all []string
-	for _, n := range r.document().doc.FindMatcher(c.match).Nodes {
-		names := []string{"href", "src"}
+	for n := range r.matches(c) {
+		var v string
+		var ok bool
 		if c.take == takeAttr {
-			names = []string{c.attr}
+			v, ok = nodeAttr(n, c.attr)
+		} else if v, ok = nodeAttr(n, "href"); !ok {
+			v, ok = nodeAttr(n, "src")
 		}
-		for _, name := range names {
-			if v, ok := nodeAttr(n, name); ok {
-				all = append(all, v)
-				break
-			}
+		if ok && !f(v) {
+			return
 		}
 	}
-	return all
 }
 
 // Join makes a reference found on the page absolute; <base href> is honoured.
-func (r *Response) Join(ref string) (*url.URL, error) {
-	base := r.URL
-	if strings.Contains(r.Header.Get("Content-Type"), "html") {
-		base = r.document().base
+func (r *Response) Join(ref string) (*url.URL, error) { return resolve(r.base(), ref) }
+
+// base is what references are resolved against. A page that is not HTML is not parsed for it.
+func (r *Response) base() *url.URL {
+	kind := r.Header.Get("Content-Type")
+	if kind == "" && r.Body.Path() == "" {
+		kind = http.DetectContentType(r.Body.mem)
 	}
+	if strings.Contains(strings.ToLower(kind), "html") {
+		return r.document().base
+	}
+	return r.URL
+}
+
+func resolve(base *url.URL, ref string) (*url.URL, error) {
 	if base == nil {
 		return nil, errors.New("the response has no URL")
 	}

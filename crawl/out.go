@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -95,7 +96,11 @@ func (o *Out) Follow(ref, route string, with ...func(*Request)) bool {
 	if o.resp == nil {
 		return o.Request(withRoute(Get(ref), route, with))
 	}
-	u, err := o.resp.Join(ref)
+	return o.follow(o.resp.base(), ref, route, with)
+}
+
+func (o *Out) follow(base *url.URL, ref, route string, with []func(*Request)) bool {
+	u, err := resolve(base, ref)
 	if err == nil {
 		switch u.Scheme {
 		case "http", "https", "ftp", "s3", o.resp.URL.Scheme:
@@ -122,12 +127,12 @@ func (o *Out) FollowAll(selector, route string, with ...func(*Request)) bool {
 	if o.resp == nil {
 		return o.fail(errors.New("FollowAll in Start: there is no page"))
 	}
-	for _, ref := range o.resp.refs(selector) {
-		if !o.Follow(ref, route, with...) {
-			return false
-		}
-	}
-	return true
+	base, on := o.resp.document().base, true
+	o.resp.refs(selector, func(ref string) bool {
+		on = o.follow(base, ref, route, with)
+		return on
+	})
+	return on
 }
 
 // Err is the first thing that could not be taken. It becomes the callback's error even if that returns nil.
@@ -169,7 +174,8 @@ func (o *Out) get(key string, into any) bool {
 		return false
 	}
 	if err := json.Unmarshal(b, into); err != nil {
-		return o.fail(fmt.Errorf("load %s: %w", key, err))
+		o.fail(fmt.Errorf("load %s: %w", key, err))
+		return false
 	}
 	return true
 }

@@ -2,10 +2,13 @@ package crawl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"runtime"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -411,7 +414,16 @@ func (s *Settings) setDefaults() {
 
 // Validate returns what is wrong with settings, all of it.
 func (s *Settings) Validate() error {
-	var errs settingErrors
+	var errs []error
+	for _, err := range s.invalid() {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// invalid is what Validate finds, setting by setting.
+func (s *Settings) invalid() []*settingError {
+	var errs invalidSettings
 	errs.atLeast("concurrent_requests", s.ConcurrentRequests, 1)
 	errs.atLeast("concurrent_per_host", s.ConcurrentPerHost, 1)
 	errs.atLeast("concurrent_callbacks", s.ConcurrentCallbacks, 1)
@@ -424,23 +436,23 @@ func (s *Settings) Validate() error {
 	errs.oneOf("referer.policy", s.Referer.Policy, "no-referrer", "no-referrer-when-downgrade", "same-origin", "origin",
 		"strict-origin", "origin-when-cross-origin", "strict-origin-when-cross-origin", "unsafe-url")
 	if s.Images.Quality < 1 || s.Images.Quality > 100 {
-		errs.add("images.quality", fmt.Sprintf("is %d: want 1 to 100", s.Images.Quality))
+		errs.add("images.quality", fmt.Sprintf("is %d", s.Images.Quality), "want 1 to 100")
 	}
-	for name, size := range s.Images.Thumbs {
-		if size.Width < 1 || size.Height < 1 {
-			errs.add("images.thumbs", fmt.Sprintf("%s is %dx%d: want at least 1x1", name, size.Width, size.Height))
+	for _, name := range slices.Sorted(maps.Keys(s.Images.Thumbs)) {
+		if size := s.Images.Thumbs[name]; size.Width < 1 || size.Height < 1 {
+			errs.add("images.thumbs", fmt.Sprintf("%s is %dx%d", name, size.Width, size.Height), "want at least 1x1")
 		}
 		if !plainName(name) {
-			errs.add("images.thumbs", fmt.Sprintf("name %q: want letters, digits, - _ and . only", name))
+			errs.add("images.thumbs", fmt.Sprintf("name %q", name), "want letters, digits, - _ and . only")
 		}
 	}
 	if s.StopTimeout < 0 {
-		errs.add("stop_timeout", "is negative: a stop must end")
+		errs.add("stop_timeout", "is negative", "a stop must end")
 	}
 	for i, f := range s.Feeds {
 		if f.URI == "" {
-			errs.add("feeds", fmt.Sprintf("number %d has no URI", i+1))
+			errs.add("feeds", fmt.Sprintf("number %d", i+1), "it has no URI")
 		}
 	}
-	return errs.err()
+	return errs
 }

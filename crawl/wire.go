@@ -28,6 +28,9 @@ const (
 	wireEnd // the first bit that means nothing yet
 )
 
+// trustedLen is the length that a list may claim before its elements are seen.
+const trustedLen = 16
+
 var errWire = errors.New("not a stored request, or cut short")
 
 // AppendWire appends the request's form on disk. The error is [Request.Err], or says that Data is not JSON.
@@ -74,7 +77,7 @@ func (r *Request) AppendWire(b []byte) ([]byte, error) {
 		}
 	}
 	if has&wireBody != 0 {
-		b = appendString(b, string(r.Body))
+		b = appendString(b, r.Body)
 	}
 	if has&wireRoute != 0 {
 		b = appendString(b, r.Route)
@@ -86,14 +89,14 @@ func (r *Request) AppendWire(b []byte) ([]byte, error) {
 		b = binary.AppendVarint(b, int64(r.Depth))
 	}
 	if has&wireData != 0 {
-		b = appendString(b, string(r.Data))
+		b = appendString(b, r.Data)
 	}
 	if has&wireKnobs != 0 {
 		k, err := json.Marshal(r.Knobs)
 		if err != nil {
 			return b, fmt.Errorf("%s: knobs: %w", r, err)
 		}
-		b = appendString(b, string(k))
+		b = appendString(b, k)
 	}
 	if has&wireRetries != 0 {
 		b = binary.AppendVarint(b, int64(r.Retries))
@@ -121,8 +124,11 @@ func ParseWire(s string) (*Request, error) {
 	}
 	if has&wireHeader != 0 {
 		n := d.count()
-		r.Header = make(http.Header, n)
+		r.Header = make(http.Header, min(n, trustedLen))
 		for range n {
+			if d.bad {
+				return nil, errWire
+			}
 			k := d.string()
 			r.Header[k] = d.strings()
 		}
@@ -165,7 +171,7 @@ func ParseWire(s string) (*Request, error) {
 	return r, nil
 }
 
-func appendString(b []byte, s string) []byte {
+func appendString[T ~string | ~[]byte](b []byte, s T) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
 }
@@ -178,15 +184,17 @@ func appendStrings(b []byte, list []string) []byte {
 	return b
 }
 
-// wireReader reads fields; after the first that does not fit, all are zero and bad is set.
+// wireReader reads fields; after the first that does not fit, all are zero, nothing is left, and bad is set.
 type wireReader struct {
 	s   string
 	bad bool
 }
 
+func (d *wireReader) fail() { d.s, d.bad = "", true }
+
 func (d *wireReader) byte() byte {
 	if len(d.s) == 0 {
-		d.bad = true
+		d.fail()
 		return 0
 	}
 	c := d.s[0]
@@ -203,7 +211,7 @@ func (d *wireReader) uvarint() uint64 {
 			return v
 		}
 	}
-	d.bad = true
+	d.fail()
 	return 0
 }
 
@@ -216,7 +224,7 @@ func (d *wireReader) int() int {
 func (d *wireReader) count() int {
 	n := d.uvarint()
 	if n > uint64(len(d.s)) {
-		d.bad = true
+		d.fail()
 		return 0
 	}
 	return int(n)
@@ -231,9 +239,12 @@ func (d *wireReader) string() string {
 
 func (d *wireReader) strings() []string {
 	n := d.count()
-	list := make([]string, n)
-	for i := range list {
-		list[i] = d.string()
+	list := make([]string, 0, min(n, trustedLen))
+	for range n {
+		if d.bad {
+			return nil
+		}
+		list = append(list, d.string())
 	}
 	return list
 }

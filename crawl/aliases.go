@@ -1,0 +1,360 @@
+package crawl
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Scrapy's settings (https://docs.scrapy.org/en/latest/topics/settings.html): those that have a counterpart, with what makes its value of theirs, and those that
+// have none.
+
+// A scrapyName is a setting of Scrapy's that is one of ours.
+type scrapyName struct {
+	to string
+	// convert makes the text of our value. nil: it is the same.
+	convert func(s *Settings, value string) (string, error)
+}
+
+func (a scrapyName) native(s *Settings, value string) (string, error) {
+	if a.convert == nil {
+		return value, nil
+	}
+	return a.convert(s, value)
+}
+
+// noLimit stands for Scrapy's 0 where a number must be there.
+const noLimit = 1_000_000
+
+var scrapyNames = map[string]scrapyName{
+	"CONCURRENT_REQUESTS":            {"concurrent_requests", zeroIs(noLimit)},
+	"CONCURRENT_REQUESTS_PER_DOMAIN": {"concurrent_per_host", zeroIs(noLimit)},
+	"CONCURRENT_ITEMS":               {"concurrent_items", nil},
+	"DOWNLOAD_DELAY":                 {"download_delay", nil},
+	"RANDOMIZE_DOWNLOAD_DELAY":       {"fixed_delay", not},
+	"DOWNLOAD_SLOTS":                 {"slots", scrapySlots},
+	"USER_AGENT":                     {"user_agent", nil},
+	"DEFAULT_REQUEST_HEADERS":        {"default_headers", nil},
+	"DOWNLOAD_TIMEOUT":               {"download.timeout", zeroIs(-1)},
+	"DOWNLOAD_MAXSIZE":               {"download.max_size", zeroIs(-1)},
+	"DOWNLOAD_WARNSIZE":              {"download.warn_size", zeroIs(-1)},
+	"DOWNLOAD_FAIL_ON_DATALOSS":      {"download.allow_truncated", not},
+	"DOWNLOAD_VERIFY_CERTIFICATES":   {"download.insecure_tls", not},
+	"ROBOTSTXT_OBEY":                 {"robots.ignore", not},
+	"ROBOTSTXT_USER_AGENT":           {"robots.user_agent", nil},
+	"RETRY_ENABLED":                  {"retry.times", enabled(func(s *Settings) *int { return &s.Retry.Times })},
+	"RETRY_TIMES":                    {"retry.times", zeroIs(-1)},
+	"RETRY_HTTP_CODES":               {"retry.statuses", nil},
+	"RETRY_PRIORITY_ADJUST":          {"retry.priority_adjust", nil},
+	"REDIRECT_ENABLED":               {"redirect.times", enabled(func(s *Settings) *int { return &s.Redirect.Times })},
+	"REDIRECT_MAX_TIMES":             {"redirect.times", zeroIs(-1)},
+	"REDIRECT_PRIORITY_ADJUST":       {"redirect.priority_adjust", nil},
+	"COOKIES_ENABLED":                {"cookies.off", not},
+	"COOKIES_DEBUG":                  {"cookies.debug", nil},
+	"COMPRESSION_ENABLED":            {"compression.off", not},
+	"HTTPERROR_ALLOW_ALL":            {"http_error.allow_all", nil},
+	"HTTPERROR_ALLOWED_CODES":        {"http_error.allowed", nil},
+	"REFERER_ENABLED":                {"referer.off", not},
+	"REFERRER_POLICY":                {"referer.policy", referrerPolicy},
+	"DEPTH_LIMIT":                    {"depth.limit", nil},
+	"DEPTH_PRIORITY":                 {"depth.priority", nil},
+	"DEPTH_STATS_VERBOSE":            {"depth.verbose", nil},
+	"URLLENGTH_LIMIT":                {"url_length.limit", zeroIs(-1)},
+	"MEDIA_ALLOW_REDIRECTS":          {"media.allow_redirects", nil},
+	"IMAGES_STORE":                   {"images.store", nil},
+	"IMAGES_URLS_FIELD":              {"images.urls_field", nil},
+	"IMAGES_RESULT_FIELD":            {"images.result_field", nil},
+	"IMAGES_EXPIRES":                 {"images.expires", days},
+	"IMAGES_MIN_WIDTH":               {"images.min_width", nil},
+	"IMAGES_MIN_HEIGHT":              {"images.min_height", nil},
+	"IMAGES_THUMBS":                  {"images.thumbs", nil},
+	"FILES_STORE":                    {"files.store", nil},
+	"FILES_URLS_FIELD":               {"files.urls_field", nil},
+	"FILES_RESULT_FIELD":             {"files.result_field", nil},
+	"FILES_EXPIRES":                  {"files.expires", days},
+	"FEEDS":                          {"feeds", nil},
+	"LOG_LEVEL":                      {"log.level", logLevel},
+	"LOGSTATS_INTERVAL":              {"log.stats_interval", zeroIs(-1)},
+	"JOBDIR":                         {"job.dir", nil},
+}
+
+// not turns the sense of a bool.
+func not(_ *Settings, value string) (string, error) {
+	b, err := parseBool(value)
+	return strconv.FormatBool(!b), err
+}
+
+// zeroIs puts n in the place of 0, which means none in Scrapy and the default here.
+func zeroIs(n int) func(*Settings, string) (string, error) {
+	return func(_ *Settings, value string) (string, error) {
+		if v, err := parseFloat(value); err == nil && v == 0 {
+			return strconv.Itoa(n), nil
+		}
+		return value, nil
+	}
+}
+
+// enabled turns a number of times off by a negative one. Turned on, a number that is there stays.
+func enabled(times func(*Settings) *int) func(*Settings, string) (string, error) {
+	return func(s *Settings, value string) (string, error) {
+		on, err := parseBool(value)
+		if err != nil || !on {
+			return "-1", err
+		}
+		n := *times(s)
+		if n <= 0 {
+			var d Settings
+			d.setDefaults()
+			n = *times(&d)
+		}
+		return strconv.Itoa(n), nil
+	}
+}
+
+// days reads a number of days. 0 is what a negative duration is here: what is stored is never fresh.
+func days(_ *Settings, value string) (string, error) {
+	n, err := parseFloat(value)
+	if err != nil {
+		return "", fmt.Errorf("%q is not a number of days", value)
+	}
+	if n == 0 {
+		return "-1", nil
+	}
+	return formatFloat(n * (24 * time.Hour).Seconds()), nil
+}
+
+// logLevel also takes the names of Python's logging. Here "error" is the highest.
+func logLevel(_ *Settings, value string) (string, error) {
+	switch strings.ToLower(value) {
+	case "warning":
+		return "warn", nil
+	case "critical", "fatal":
+		return "error", nil
+	}
+	return value, nil
+}
+
+// referrerPolicy also takes Scrapy's own policy and the classes, by the last part of their paths.
+func referrerPolicy(_ *Settings, value string) (string, error) {
+	switch value[strings.LastIndexByte(value, '.')+1:] {
+	case "scrapy-default", "DefaultReferrerPolicy", "NoReferrerWhenDowngradePolicy":
+		return "no-referrer-when-downgrade", nil
+	case "NoReferrerPolicy":
+		return "no-referrer", nil
+	case "SameOriginPolicy":
+		return "same-origin", nil
+	case "OriginPolicy":
+		return "origin", nil
+	case "StrictOriginPolicy":
+		return "strict-origin", nil
+	case "OriginWhenCrossOriginPolicy":
+		return "origin-when-cross-origin", nil
+	case "StrictOriginWhenCrossOriginPolicy":
+		return "strict-origin-when-cross-origin", nil
+	case "UnsafeUrlPolicy":
+		return "unsafe-url", nil
+	}
+	return value, nil
+}
+
+// scrapySlots reads {"example.com": {"concurrency": 2, "delay": 0.5, "randomize_delay": false}}. A delay of 0 is none there.
+func scrapySlots(_ *Settings, value string) (string, error) {
+	if value == "" {
+		return "", nil
+	}
+	var slots map[string]map[string]json.RawMessage
+	if err := parseJSON(value, &slots); err != nil {
+		return "", err
+	}
+	for name, slot := range slots {
+		for key, raw := range slot {
+			text := plainJSON(raw)
+			switch n, err := parseFloat(text); {
+			case err == nil && n == 0 && (key == "delay" || key == "concurrency"):
+				slot[key] = json.RawMessage("-1")
+			case key == "randomize_delay":
+				fixed, err := not(nil, text)
+				if err != nil {
+					return "", fmt.Errorf("%s.%s: %w", name, key, err)
+				}
+				delete(slot, key)
+				slot["fixed_delay"] = json.RawMessage(fixed)
+			}
+		}
+	}
+	return formatJSON(slots, len(slots)), nil
+}
+
+func formatFloat(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
+
+// scrapyOnly are Scrapy's settings without a counterpart, and what there is in their place, if anything.
+var scrapyOnly = map[string]string{
+	"ADDONS":                                   "",
+	"ASYNCIO_EVENT_LOOP":                       "",
+	"AUTOTHROTTLE_DEBUG":                       "",
+	"AUTOTHROTTLE_ENABLED":                     "",
+	"AUTOTHROTTLE_MAX_DELAY":                   "",
+	"AUTOTHROTTLE_START_DELAY":                 "",
+	"AUTOTHROTTLE_TARGET_CONCURRENCY":          "",
+	"AWS_ACCESS_KEY_ID":                        "",
+	"AWS_ENDPOINT_URL":                         "",
+	"AWS_MAX_POOL_CONNECTIONS":                 "",
+	"AWS_REGION_NAME":                          "",
+	"AWS_SECRET_ACCESS_KEY":                    "",
+	"AWS_SESSION_TOKEN":                        "",
+	"AWS_USE_SSL":                              "",
+	"AWS_VERIFY":                               "",
+	"BOT_NAME":                                 "",
+	"CLOSESPIDER_ERRORCOUNT":                   "",
+	"CLOSESPIDER_ITEMCOUNT":                    "",
+	"CLOSESPIDER_PAGECOUNT":                    "",
+	"CLOSESPIDER_PAGECOUNT_NO_ITEM":            "",
+	"CLOSESPIDER_TIMEOUT":                      "",
+	"CLOSESPIDER_TIMEOUT_NO_ITEM":              "",
+	"COMMANDS_MODULE":                          "",
+	"CONCURRENT_REQUESTS_PER_IP":               "use concurrent_per_host",
+	"CRAWLSPIDER_FOLLOW_LINKS":                 "",
+	"DEFAULT_DROPITEM_LOG_LEVEL":               "",
+	"DEFAULT_ITEM_CLASS":                       "",
+	"DNSCACHE_ENABLED":                         "",
+	"DNSCACHE_SIZE":                            "",
+	"DNS_RESOLVER":                             "",
+	"DNS_TIMEOUT":                              "",
+	"DOWNLOADER":                               "",
+	"DOWNLOADER_CLIENTCONTEXTFACTORY":          "",
+	"DOWNLOADER_CLIENT_TLS_CIPHERS":            "",
+	"DOWNLOADER_CLIENT_TLS_METHOD":             "",
+	"DOWNLOADER_CLIENT_TLS_VERBOSE_LOGGING":    "",
+	"DOWNLOADER_MIDDLEWARES":                   "the program sets Settings.Middlewares",
+	"DOWNLOADER_MIDDLEWARES_BASE":              "the program sets Settings.Middlewares",
+	"DOWNLOADER_STATS":                         "",
+	"DOWNLOAD_BIND_ADDRESS":                    "",
+	"DOWNLOAD_HANDLERS":                        "the program sets Settings.Parts.Handlers",
+	"DOWNLOAD_HANDLERS_BASE":                   "",
+	"DOWNLOAD_TLS_MAX_VERSION":                 "",
+	"DOWNLOAD_TLS_MIN_VERSION":                 "",
+	"DUPEFILTER_CLASS":                         "",
+	"DUPEFILTER_DEBUG":                         "",
+	"EDITOR":                                   "",
+	"EXTENSIONS":                               "the program sets Settings.Trace",
+	"EXTENSIONS_BASE":                          "",
+	"FEED_EXPORTERS":                           "the program sets Settings.Parts.Formats",
+	"FEED_EXPORTERS_BASE":                      "",
+	"FEED_EXPORT_BATCH_ITEM_COUNT":             "",
+	"FEED_EXPORT_ENCODING":                     "",
+	"FEED_EXPORT_FIELDS":                       "use the fields of feeds",
+	"FEED_EXPORT_INDENT":                       "",
+	"FEED_FORMAT":                              "use feeds",
+	"FEED_STORAGES":                            "the program sets Settings.Parts.Targets",
+	"FEED_STORAGES_BASE":                       "",
+	"FEED_STORAGE_FTP_ACTIVE":                  "",
+	"FEED_STORAGE_GCS_ACL":                     "",
+	"FEED_STORAGE_S3_ACL":                      "",
+	"FEED_STORE_EMPTY":                         "use skip_empty of feeds",
+	"FEED_TEMPDIR":                             "",
+	"FEED_URI":                                 "use feeds",
+	"FEED_URI_PARAMS":                          "",
+	"FILES_STORE_GCS_ACL":                      "",
+	"FILES_STORE_S3_ACL":                       "",
+	"FORCE_CRAWLER_PROCESS":                    "",
+	"FTP_PASSIVE_MODE":                         "",
+	"FTP_PASSWORD":                             "",
+	"FTP_USER":                                 "",
+	"GCS_PROJECT_ID":                           "",
+	"HTTP2_MAX_FRAME_SIZE":                     "",
+	"HTTPAUTH_DOMAIN":                          "",
+	"HTTPAUTH_PASS":                            "",
+	"HTTPAUTH_USER":                            "",
+	"HTTPCACHE_ALWAYS_STORE":                   "",
+	"HTTPCACHE_DBM_MODULE":                     "",
+	"HTTPCACHE_DIR":                            "",
+	"HTTPCACHE_ENABLED":                        "",
+	"HTTPCACHE_EXPIRATION_SECS":                "",
+	"HTTPCACHE_GZIP":                           "",
+	"HTTPCACHE_IGNORE_HTTP_CODES":              "",
+	"HTTPCACHE_IGNORE_MISSING":                 "",
+	"HTTPCACHE_IGNORE_RESPONSE_CACHE_CONTROLS": "",
+	"HTTPCACHE_IGNORE_SCHEMES":                 "",
+	"HTTPCACHE_POLICY":                         "",
+	"HTTPCACHE_STORAGE":                        "",
+	"HTTPPROXY_AUTH_ENCODING":                  "",
+	"HTTPPROXY_ENABLED":                        "",
+	"HTTPX_HTTP2_ENABLED":                      "",
+	"IMAGES_STORE_GCS_ACL":                     "",
+	"IMAGES_STORE_S3_ACL":                      "",
+	"ITEM_PIPELINES_BASE":                      "",
+	"ITEM_PROCESSOR":                           "",
+	"LOG_DATEFORMAT":                           "",
+	"LOG_ENABLED":                              "",
+	"LOG_ENCODING":                             "",
+	"LOG_FILE":                                 "crawl has the flag --log-file",
+	"LOG_FILE_APPEND":                          "",
+	"LOG_FORMAT":                               "",
+	"LOG_FORMATTER":                            "",
+	"LOG_SHORT_NAMES":                          "",
+	"LOG_STDOUT":                               "",
+	"LOG_VERSIONS":                             "",
+	"MAIL_FROM":                                "",
+	"MAIL_HOST":                                "",
+	"MAIL_PASS":                                "",
+	"MAIL_PORT":                                "",
+	"MAIL_SSL":                                 "",
+	"MAIL_TLS":                                 "",
+	"MAIL_USER":                                "",
+	"MEMDEBUG_ENABLED":                         "",
+	"MEMUSAGE_CHECK_INTERVAL_SECONDS":          "",
+	"MEMUSAGE_ENABLED":                         "",
+	"MEMUSAGE_LIMIT_MB":                        "",
+	"MEMUSAGE_NOTIFY_MAIL":                     "",
+	"MEMUSAGE_WARNING_MB":                      "",
+	"METAREFRESH_ENABLED":                      "",
+	"METAREFRESH_IGNORE_TAGS":                  "",
+	"METAREFRESH_MAXDELAY":                     "",
+	"META_COPY_WARN_SKIP_KEYS":                 "",
+	"NEWSPIDER_MODULE":                         "",
+	"PERIODIC_LOG_DELTA":                       "",
+	"PERIODIC_LOG_STATS":                       "",
+	"PERIODIC_LOG_TIMING_ENABLED":              "",
+	"REACTOR_THREADPOOL_MAXSIZE":               "",
+	"REFERRER_POLICIES":                        "use referer.policy",
+	"REMOTE_CONTROL_ENABLED":                   "",
+	"REMOTE_CONTROL_JOBS_DIR":                  "",
+	"REMOTE_CONTROL_OUTPUT_MAX_BYTES":          "",
+	"REMOTE_CONTROL_TIMEOUT_DEFAULT":           "",
+	"REMOTE_CONTROL_TIMEOUT_MAX":               "",
+	"REMOTE_CONTROL_TRACEBACK_MAX_BYTES":       "",
+	"REQUEST_FINGERPRINTER_CLASS":              "",
+	"RETRY_EXCEPTIONS":                         "",
+	"RETRY_GIVE_UP_LOG_LEVEL":                  "",
+	"ROBOTSTXT_PARSER":                         "",
+	"SCHEDULER":                                "",
+	"SCHEDULER_DEBUG":                          "",
+	"SCHEDULER_DISK_QUEUE":                     "use order",
+	"SCHEDULER_MEMORY_QUEUE":                   "use order",
+	"SCHEDULER_PRIORITY_QUEUE":                 "",
+	"SCHEDULER_START_DISK_QUEUE":               "",
+	"SCHEDULER_START_MEMORY_QUEUE":             "",
+	"SCRAPER_SLOT_MAX_ACTIVE_SIZE":             "",
+	"SPIDER_CONTRACTS":                         "",
+	"SPIDER_CONTRACTS_BASE":                    "",
+	"SPIDER_LOADER_CLASS":                      "",
+	"SPIDER_LOADER_WARN_ONLY":                  "",
+	"SPIDER_MIDDLEWARES":                       "the program sets Settings.SpiderMiddlewares",
+	"SPIDER_MIDDLEWARES_BASE":                  "the program sets Settings.SpiderMiddlewares",
+	"SPIDER_MODULES":                           "",
+	"STATSMAILER_RCPTS":                        "",
+	"STATS_CLASS":                              "",
+	"STATS_DUMP":                               "",
+	"TELNETCONSOLE_ENABLED":                    "",
+	"TELNETCONSOLE_HOST":                       "",
+	"TELNETCONSOLE_PASSWORD":                   "",
+	"TELNETCONSOLE_PORT":                       "",
+	"TELNETCONSOLE_USERNAME":                   "",
+	"TEMPLATES_DIR":                            "",
+	"TWISTED_DNS_RESOLVER":                     "",
+	"TWISTED_REACTOR":                          "",
+	"TWISTED_REACTOR_ENABLED":                  "",
+	"WARN_ON_GENERATOR_RETURN_VALUE":           "",
+}
