@@ -27,17 +27,6 @@ func (s *seenSet) len() int {
 	return s.n
 }
 
-func (s *seenSet) has(fp crawl.Fingerprint) bool {
-	k := keyOf(fp)
-	if k == (seenKey{}) {
-		return s.zero
-	}
-	if len(s.table) == 0 {
-		return false
-	}
-	return s.table[s.find(k)] == k
-}
-
 // add reports whether fp is new.
 func (s *seenSet) add(fp crawl.Fingerprint) bool {
 	k := keyOf(fp)

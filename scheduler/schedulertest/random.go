@@ -21,7 +21,6 @@ type model struct {
 	put     map[string]string
 	slots   map[string]*host
 	rank    int
-	now     time.Time
 }
 
 type request struct {
@@ -192,12 +191,11 @@ func (r *runner) commit(t *rapid.T) {
 		pushed = append(pushed, q)
 		tx.Push = append(tx.Push, q.push)
 	}
-	var rest, acked, failed []*request
+	var rest, failed []*request
 	for _, l := range r.m.leased {
 		switch rapid.IntRange(0, 5).Draw(t, "fate") {
 		case 0, 1:
 			tx.Ack = append(tx.Ack, l.lease.ID)
-			acked = append(acked, l)
 		case 2:
 			tx.Fail = append(tx.Fail, crawl.Failure{Lease: l.lease.ID, Kind: "timeout", Reason: "none"})
 			failed = append(failed, l)
