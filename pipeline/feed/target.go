@@ -1,0 +1,141 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+// targets are the built-in places.
+func targets() map[string]crawl.FeedTarget {
+	return map[string]crawl.FeedTarget{"": openFile, "file": openFile, "-": openStdout}
+}
+
+// scheme is "-" for standard output, "" for a file's name.
+func scheme(uri string) string {
+	if uri == "-" || strings.HasPrefix(uri, "stdout:") {
+		return "-"
+	}
+	s, _, ok := strings.Cut(uri, "://")
+	if !ok {
+		return ""
+	}
+	return strings.ToLower(s)
+}
+
+// file is a feed in a file.
+type file struct {
+	*os.File
+	info fs.FileInfo
+	made []string // by opening it: folders, outermost first, and the file
+}
+
+var _ crawl.FeedRewriter = (*file)(nil)
+
+func openFile(_ context.Context, feed crawl.Feed, _ *crawl.Env) (crawl.FeedFile, error) {
+	name := feed.URI
+	if scheme(name) == "file" {
+		u, err := url.Parse(name)
+		if err != nil {
+			return nil, err
+		}
+		name = filepath.FromSlash(u.Path)
+	}
+	f := &file{made: missing(name)}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return nil, errors.Join(err, f.remove())
+	}
+	var err error
+	if f.File, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+		return nil, errors.Join(err, f.remove())
+	}
+	if f.info, err = f.Stat(); err != nil {
+		return nil, errors.Join(err, f.Undo())
+	}
+	if !f.info.Mode().IsRegular() {
+		// A pipe or a device is written from front to back.
+		return plain{f.File}, nil
+	}
+	return f, nil
+}
+
+// missing are the file and the folders above it that are not there, outermost first.
+func missing(name string) []string {
+	var list []string
+	for {
+		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+			slices.Reverse(list)
+			return list
+		}
+		list = append(list, name)
+		name = filepath.Dir(name)
+	}
+}
+
+func (f *file) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// Undo closes the file, and removes what opening it has made.
+func (f *file) Undo() error { return errors.Join(f.Close(), f.remove()) }
+
+// remove takes away what was made, as far as it is empty: somebody else may have put something there.
+func (f *file) remove() error {
+	for _, name := range slices.Backward(f.made) {
+		info, err := os.Lstat(name)
+		if err != nil || info.Mode().IsRegular() && info.Size() > 0 {
+			continue
+		}
+		if err := os.Remove(name); err != nil && !info.IsDir() {
+			return err
+		}
+	}
+	return nil
+}
+
+// plain is what can only be written.
+type plain struct{ f *os.File }
+
+func (p plain) Write(b []byte) (int, error) { return p.f.Write(b) }
+func (p plain) Sync() error                 { return nil }
+func (p plain) Close() error                { return p.f.Close() }
+
+// stdout is the program's standard output, which is not closed.
+type stdout struct{ io.Writer }
+
+func (stdout) Sync() error  { return nil }
+func (stdout) Close() error { return nil }
+
+func openStdout(_ context.Context, _ crawl.Feed, env *crawl.Env) (crawl.FeedFile, error) {
+	if env.Settings.Stdout != nil {
+		return stdout{env.Settings.Stdout}, nil
+	}
+	return stdout{os.Stdout}, nil
+}
+
+// names lists what there is, for an error.
+func names[T any](builtIn, linked map[string]T) string {
+	all := maps.Clone(builtIn)
+	maps.Copy(all, linked)
+	var list []string
+	for _, n := range slices.Sorted(maps.Keys(all)) {
+		if n != "" {
+			list = append(list, fmt.Sprintf("%q", n))
+		}
+	}
+	return strings.Join(list, ", ")
+}
