@@ -1,0 +1,25 @@
+// Package crawltest is the test harness for spiders, pipelines and middlewares.
+//
+// [Call] gives one saved page to one callback. [Run] crawls a whole spider against a [Site]: a folder of pages, or an http.Handler. Nothing listens on a port: real
+// HTTP goes over connections in memory, for every host name, http and https. The site can hold a response until the test lets it go, and knows what was asked, when, and
+// how much at once.
+//
+// A spider's first test:
+//
+//	func TestBooks(t *testing.T) {
+//		res := crawltest.Run(t, spiders.Books(), crawl.Settings{}, crawltest.Folder("testdata/books"))
+//		require.Equal(t, "finished", res.Reason)
+//		require.Len(t, res.Items, 3)
+//		require.Equal(t, "A Light in the Attic", res.Items[0].(*spiders.Book).Title)
+//	}
+//
+// # Time
+//
+// Inside testing/synctest time is fake: a crawl with a delay of an hour takes no time, and what it waits for is exact. Connections in memory are what makes
+// that work.
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		res := crawltest.Run(t, spider, crawl.Settings{DownloadDelay: time.Hour, FixedDelay: true}, site)
+//		require.Equal(t, time.Hour, site.Arrivals("example.com")[1].Sub(site.Arrivals("example.com")[0]))
+//	})
+package crawltest

@@ -1,0 +1,33 @@
+// Package engine runs one crawl of one spider, and knows when it is over.
+//
+// [Run] is all that most programs need; [New] gives an [Engine] that can be stopped, paused and looked at while it runs.
+//
+// # The life of a request, through the files
+//
+//  1. start.go: the spider's Start runs on a goroutine of its own. What it produces goes through the spider middleware (out.go) into the page's
+//     buffer. Its Out blocks while the crawl has enough to do.
+//  2. loop.go: the loop takes what pages have produced and hands it to the scheduler as one commit, together with all else that this turn has gathered. What was
+//     seen before falls out there, and nowhere else.
+//  3. loop.go, admit: while downloads and items have room, the loop leases the best request of a host that may be asked now.
+//  4. page.go, run: a goroutine takes it from here. download.go opens the host, if it is new (robots.txt), and asks the middleware chain, at whose end the
+//     downloader stands.
+//  5. When the last byte is in the loop is told, and the host's place is free, before any user code runs.
+//  6. page.go, parse: the response hooks, then the callback. Its errors and panics end there.
+//  7. What the callback produces is taken by the loop while it still runs, when the crawl has room, or when it returns.
+//  8. page.go, close: when the callback has returned and its last item has left the last stage, the page is done, and the loop acknowledges its lease. Where
+//     a stage keeps items back, item.go's flusher makes them safe first.
+//  9. loop.go, over: nothing is queued, leased, parsed, parked or committing, and Start has ended. Counters say so.
+//
+// A failure goes the same way: page.go turns a Reschedule into a lease that is handed back, and anything else into the errback and the list of failures.
+//
+// # The life of an item
+//
+// out.go takes it, if there is room in ConcurrentItems, and gives it a goroutine; item.go sends it through the stages of the pipeline chain, the last of which
+// are the feeds, and gives its place back. A stage that needs a picture asks Env.Fetcher, which is fetch.go: its requests stand in queues of their own, before all
+// pages of their hosts, and the loop starts them first.
+//
+// # Who owns what
+//
+// The loop is one goroutine. It owns the scheduler, the counts of what runs, and the answer to "is it over?"; everybody else leaves events in its box. budget.go
+// lists the budgets and the order in which they are waited for.
+package engine

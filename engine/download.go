@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+// download opens the request's host, if that has not been done, and asks the middleware chain. The host's place is held.
+func (e *Engine) download(ctx context.Context, req *crawl.Request, slot string) (resp *crawl.Response, err error) {
+	if f := e.settings.Trace.RequestLeft; f != nil {
+		e.guard("trace", func() { f(req) })
+	}
+	if e.hosts != nil {
+		if err := e.hosts.open(ctx, req, slot); err != nil {
+			return nil, err
+		}
+	}
+	if resp, err = e.ask(ctx, req); err != nil {
+		return nil, err
+	}
+	e.counters.received.Add(1)
+	if f := e.settings.Trace.ResponseReceived; f != nil {
+		e.guard("trace", func() { f(resp) })
+	}
+	return resp, nil
+}
+
+// ask asks the middleware chain.
+func (e *Engine) ask(ctx context.Context, req *crawl.Request) (resp *crawl.Response, err error) {
+	defer recovered(&err)
+	return e.fetch.Fetch(ctx, req)
+}
+
+// hosts opens each host once, before anything else of it is asked. Until then its slot has one place, so that what else waits there costs nothing.
+type hosts struct {
+	e *Engine
+
+	mu    sync.RWMutex
+	known map[hostKey]*opening // Guarded by mu.
+}
+
+type hostKey struct{ scheme, host string }
+
+type opening struct {
+	done chan struct{} // closed when it is open
+}
+
+// open returns when the request's host is open. Whoever comes first opens it, and goes back to the queue if the host has a delay, which robots.txt has used up.
+func (h *hosts) open(ctx context.Context, req *crawl.Request, slot string) error {
+	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		return nil
+	}
+	key := hostKey{req.URL.Scheme, req.URL.Host}
+	h.mu.RLock()
+	o := h.known[key]
+	h.mu.RUnlock()
+	if o == nil {
+		h.mu.Lock()
+		if o = h.known[key]; o == nil {
+			o = &opening{done: make(chan struct{})}
+			h.known[key] = o
+			h.mu.Unlock()
+			return h.ask(ctx, req, slot, o)
+		}
+		h.mu.Unlock()
+	}
+	select {
+	case <-o.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (h *hosts) ask(ctx context.Context, req *crawl.Request, slot string, o *opening) error {
+	defer close(o.done)
+	e := h.e
+	origin := req.URL.Scheme + "://" + req.URL.Host
+	asked := false
+	var own crawl.Limits
+	err := e.call(func() (err error) {
+		own, err = e.fetch.OpenHost(ctx, origin, crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+			asked = true
+			return e.fetch.Fetch(ctx, req)
+		}))
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		e.log.Warn("host opened without its limits", zap.String("host", origin), zap.Error(err))
+	}
+	limits := e.slotLimits(slot).Strictest(own)
+	now := time.Now()
+	if asked && limits.Delay > 0 {
+		limits = limits.Strictest(crawl.Limits{HoldUntil: now.Add(limits.Delay)})
+	}
+	e.loop.box.post(event{kind: loopDo, do: func(l *loop) { l.sched.Limit(slot, limits) }})
+	if limits.HoldUntil.After(now) {
+		return crawl.Reschedule(req, 0, "the host was opened, and has a delay")
+	}
+	return nil
+}
+
+// slotLimits are what the settings say of a slot.
+func (e *Engine) slotLimits(slot string) crawl.Limits {
+	l := crawl.Limits{Concurrency: e.settings.ConcurrentPerHost, Delay: e.settings.DownloadDelay, FixedDelay: e.settings.FixedDelay}
+	own, ok := e.settings.Slots[slot]
+	if !ok {
+		return l
+	}
+	if own.Concurrency != 0 {
+		l.Concurrency = own.Concurrency
+	}
+	if own.Delay != 0 {
+		l.Delay, l.FixedDelay = own.Delay, own.FixedDelay
+	}
+	l.HoldUntil = own.HoldUntil
+	return l
+}
+
+// join is ctx, ended by the crawl's end too.
+func (e *Engine) join(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	unwatch := context.AfterFunc(e.killed, func() { cancel(errKilled) })
+	return ctx, func() {
+		unwatch()
+		cancel(nil)
+	}
+}
+
+// errKilled is why downloads end when a crawl is stopped at once.
+var errKilled = errors.Join(crawl.ErrStopping, context.Canceled)

@@ -1,0 +1,320 @@
+package engine
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/tulle-go/tulle/crawl"
+	"github.com/tulle-go/tulle/downloader"
+	"github.com/tulle-go/tulle/middleware"
+	"github.com/tulle-go/tulle/pipeline"
+	"github.com/tulle-go/tulle/pipeline/feed"
+	"github.com/tulle-go/tulle/scheduler"
+)
+
+// Reasons why a crawl ended, beside those of CloseSpider.
+const (
+	reasonFinished   = "finished"    // there was nothing left to do
+	reasonShutdown   = "shutdown"    // the context ended
+	reasonStartError = "start_error" // Start returned an error
+	reasonError      = "error"       // Run returns it
+)
+
+// Result is how a crawl ended.
+type Result struct {
+	// Reason is "finished", "shutdown" (the context ended), "start_error", "error" (Run returns it), or that of a CloseSpider or Stop.
+	Reason string
+	Stats  *crawl.Stats
+}
+
+// Run crawls a spider to its end. When ctx ends the crawl stops: what is in flight is finished; after StopTimeout it ends at once. The error says why the
+// crawl could not start, or could not go on; a page or item that failed is not an error of Run.
+func Run(ctx context.Context, spider *crawl.Spider, settings crawl.Settings) (Result, error) {
+	e, err := New(spider, settings)
+	if err != nil {
+		return Result{}, err
+	}
+	hard, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	unwatch := context.AfterFunc(ctx, func() {
+		e.Stop(reasonShutdown)
+		timer := time.NewTimer(e.settings.StopTimeout)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(context.Cause(ctx))
+		case <-e.ended:
+		}
+	})
+	defer unwatch()
+	return e.Run(hard)
+}
+
+// An Engine runs one crawl of one spider. Its methods are safe for concurrent use. Run is called once.
+type Engine struct {
+	spider    *crawl.Spider
+	settings  *crawl.Settings
+	env       *crawl.Env
+	log       *zap.Logger
+	stats     *crawl.Stats
+	counters  counters
+	selectors *crawl.Selectors
+
+	// Set by open, before the loop starts.
+	fetch   *middleware.Chain
+	hooks   middleware.Hooks
+	chain   *pipeline.Chain
+	stages  int      // in chain
+	flusher *flusher // nil: no stage keeps items back
+	hosts   *hosts   // nil: no middleware opens hosts
+	state   *state
+	closers []io.Closer // in the order of opening
+
+	workers   *workers
+	callbacks places
+	items     places
+	waiting   load // responses that wait for a callback
+	arrived   load // media that has arrived and is in its pipeline's hands
+	hungry    atomic.Bool
+	stopping  atomic.Bool
+
+	loop      *loop
+	killed    context.Context // ends when the crawl is stopped at once
+	startCtx  context.Context // ends when it is stopped
+	stopStart context.CancelFunc
+	ended     chan struct{} // closed when the loop has ended
+	began     time.Time
+	once      sync.Once
+}
+
+// counters are the stats that the engine counts itself.
+type counters struct {
+	enqueued, dequeued, filtered, received, scraped *crawl.Counter
+}
+
+// New puts the settings' layers together and checks them and the spider. It starts nothing and opens nothing.
+func New(spider *crawl.Spider, settings crawl.Settings) (*Engine, error) {
+	if err := spider.Validate(); err != nil {
+		return nil, err
+	}
+	s, err := settings.Effective(spider)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		spider: spider, settings: s, stats: crawl.NewStats(), selectors: new(crawl.Selectors),
+		workers:   newWorkers(2*s.ConcurrentRequests + s.ConcurrentCallbacks + s.ConcurrentStages),
+		callbacks: newPlaces(s.ConcurrentCallbacks), items: newPlaces(s.ConcurrentItems), ended: make(chan struct{}),
+	}
+	e.counters = counters{
+		enqueued: e.stats.Counter("scheduler/enqueued"), dequeued: e.stats.Counter("scheduler/dequeued"),
+		filtered: e.stats.Counter("dupefilter/filtered"), received: e.stats.Counter("response_received_count"),
+		scraped: e.stats.Counter("item_scraped_count"),
+	}
+	e.loop = &loop{e: e, box: box{wake: make(chan struct{}, 1)}, starting: true}
+	return e, nil
+}
+
+// Run opens all parts, crawls, and closes them. When ctx ends the crawl ends at once; see [Engine.Stop] for the gentle way.
+func (e *Engine) Run(ctx context.Context) (Result, error) {
+	first := false
+	e.once.Do(func() { first = true })
+	if !first {
+		return Result{}, errors.New("an Engine runs once; make another with engine.New")
+	}
+	e.began = time.Now()
+	killed, kill := context.WithCancelCause(ctx)
+	defer kill(nil)
+	e.killed = killed
+	e.startCtx, e.stopStart = context.WithCancel(killed)
+	defer e.stopStart()
+
+	if err := e.open(killed); err != nil {
+		close(e.ended)
+		return Result{}, errors.Join(err, e.close(context.WithoutCancel(ctx)))
+	}
+	e.stats.Set("start_time", e.began.UTC())
+	e.log.Info("spider opened", zap.String("spider", e.spider.Name))
+	if f := e.settings.Trace.SpiderOpened; f != nil {
+		e.guard("trace", func() { f(killed, e.spider) })
+	}
+	stopReport := e.report()
+	e.goStart()
+	e.loop.run()
+
+	l := e.loop
+	for _, ev := range l.box.close() {
+		if ev.kind == mediaAsked {
+			go ev.media.finish(nil, crawl.ErrStopping)
+		}
+	}
+	close(e.ended)
+	e.workers.stop()
+	stopReport()
+	kill(errKilled)
+	after := context.WithoutCancel(ctx)
+	if f := e.spider.Closed; f != nil {
+		e.guard("spider's Closed", func() { f(after, l.reason) })
+	}
+	err := errors.Join(l.failure, e.close(after))
+	e.finalStats(l.reason)
+	if f := e.settings.Trace.SpiderClosed; f != nil {
+		e.guard("trace", func() { f(after, e.spider, l.reason) })
+	}
+	e.log.Info("spider closed", zap.String("reason", l.reason))
+	return Result{Reason: l.reason, Stats: e.stats}, err
+}
+
+// open makes the parts, in the order in which they need each other.
+func (e *Engine) open(ctx context.Context) error {
+	s := e.settings
+	log, err := e.logger()
+	if err != nil {
+		return err
+	}
+	e.log = log
+	spool := &crawl.Spool{Over: s.Download.SpoolOver, Dir: s.Download.SpoolDir, Hash: s.Media.Checksum, NewHash: checksum(s.Media.Checksum)}
+	e.closers = append(e.closers, spool)
+	e.env = &crawl.Env{
+		Spider: e.spider, Settings: s, Stats: e.stats, Log: log,
+		Fetcher: fetcher{e}, Pixels: newGate(s.Images.PixelBudget), Spool: spool,
+	}
+
+	down, err := downloader.New(e.env)
+	if err != nil {
+		return err
+	}
+	e.closers = append(e.closers, down)
+	mw, err := middleware.Build(e.env, down)
+	if err != nil {
+		return err
+	}
+	e.closers = append(e.closers, mw)
+	e.fetch = mw
+	if e.hooks, err = middleware.BuildSpider(e.env); err != nil {
+		return err
+	}
+	if err := e.openScheduler(ctx); err != nil {
+		return err
+	}
+	stages := slices.Clone(s.ItemPipelines)
+	// Feeds are opened before stages that make something, and begun after them: a crawl that cannot start leaves nothing behind.
+	feeds, err := feed.Open(ctx, e.env, s.Feeds)
+	if err != nil {
+		return err
+	}
+	if len(s.Feeds) > 0 {
+		stages = append(stages, feeds.Stage())
+	}
+	if e.chain, err = pipeline.Open(ctx, e.env, stages); err != nil {
+		return errors.Join(err, feeds.Undo())
+	}
+	e.stages = len(stages)
+	e.closers = append(e.closers, e.chain)
+	if e.chain.Flushes() {
+		e.flusher = &flusher{e: e}
+	}
+	return nil
+}
+
+func (e *Engine) openScheduler(ctx context.Context) error {
+	s := e.settings
+	opts := crawl.SchedulerOptions{Order: s.Order, Default: e.slotLimits(""), Slots: s.Slots}
+	if e.fetch.HasOpeners() {
+		// One place until the host is open; opening it sets the slot's own limits.
+		opts.Default, opts.Slots = crawl.Limits{Concurrency: 1}, nil
+		e.hosts = &hosts{e: e, known: make(map[hostKey]*opening)}
+	}
+	sched := crawl.Scheduler(scheduler.New(opts))
+	if s.Job.Dir != "" {
+		if s.Parts.Job == nil {
+			return fmt.Errorf("job.dir is %q, but this program has no job store: set Settings.Parts.Job", s.Job.Dir)
+		}
+		var err error
+		if sched, err = s.Parts.Job(ctx, s.Job.Dir, opts); err != nil {
+			return fmt.Errorf("open job %s: %w", s.Job.Dir, err)
+		}
+	}
+	e.loop.sched = sched
+	e.state = newState(sched.State())
+	return nil
+}
+
+// logger is the settings' own, or one that they describe; it counts what it writes.
+func (e *Engine) logger() (*zap.Logger, error) {
+	log := e.settings.Logger
+	if log == nil {
+		var err error
+		if log, err = crawl.NewLogger(e.settings.Log, os.Stderr); err != nil {
+			return nil, err
+		}
+	}
+	count := func(ent zapcore.Entry) error {
+		e.stats.Inc("log_count/" + ent.Level.CapitalString())
+		return nil
+	}
+	return log.WithOptions(zap.Hooks(count)), nil
+}
+
+func checksum(name string) func() hash.Hash {
+	switch name {
+	case "sha1":
+		return sha1.New
+	case "sha256":
+		return sha256.New
+	}
+	return md5.New
+}
+
+// close closes what open has opened, last first.
+func (e *Engine) close(ctx context.Context) error {
+	var errs []error
+	if e.chain != nil {
+		if err := e.call(func() error { return e.chain.Flush(ctx) }); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, c := range slices.Backward(e.closers) {
+		if err := e.call(c.Close); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if e.loop.sched != nil {
+		if err := e.loop.sched.Close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("close the queue: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// do runs f on the loop. It is lost if the crawl has ended.
+func (e *Engine) do(f func(*loop)) bool { return e.loop.box.post(event{kind: loopDo, do: f}) }
+
+// Stop ends the crawl gently: nothing new is asked, what is in flight is finished. A Start or callback that does not return is left behind after
+// StopTimeout. The first reason counts. It may be called before Run, and more than once.
+func (e *Engine) Stop(reason string) {
+	e.do(func(l *loop) { l.stop(reason) })
+}
+
+// Pause asks nothing new until Resume. What is in flight goes on, and items go through their stages.
+func (e *Engine) Pause() { e.do(func(l *loop) { l.paused = true }) }
+
+// Resume goes on after Pause.
+func (e *Engine) Resume() { e.do(func(l *loop) { l.paused = false }) }
+
+// Settings are the effective ones. They must not be changed.
+func (e *Engine) Settings() *crawl.Settings { return e.settings }

@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+// itemRun is an item that has its place.
+type itemRun struct {
+	ctx  context.Context
+	p    *page
+	item any
+}
+
+// run is the life of an item from Out.Item on: through the stages, then its place and its page are given back.
+func (r itemRun) run() {
+	ctx, p, item, e := r.ctx, r.p, r.item, r.p.e
+	out, err := r.process()
+	if err != nil {
+		e.itemFailed(ctx, p, item, err)
+	} else {
+		e.counters.scraped.Add(1)
+		if f := e.settings.Trace.ItemScraped; f != nil {
+			e.guard("trace", func() { f(ctx, out) })
+		}
+	}
+	wasFull := e.items.full()
+	e.items.release()
+	if wasFull {
+		e.loop.box.nudge()
+	}
+	p.close()
+}
+
+func (r itemRun) process() (out any, err error) {
+	defer recovered(&err)
+	return r.p.e.chain.Process(r.ctx, r.item)
+}
+
+// itemFailed deals with the error of a hook or a stage.
+func (e *Engine) itemFailed(ctx context.Context, p *page, item any, err error) {
+	var drop *crawl.DropItemError
+	var stop *crawl.CloseSpiderError
+	tr := &e.settings.Trace
+	switch {
+	case errors.As(err, &drop):
+		e.stats.Inc("item_dropped_count")
+		e.stats.Inc("item_dropped_reasons_count/" + drop.Reason)
+		e.log.Warn("item dropped", zap.Stringer("page", p), zap.String("why", drop.Reason))
+		if tr.ItemDropped != nil {
+			e.guard("trace", func() { tr.ItemDropped(ctx, item, err) })
+		}
+	case errors.As(err, &stop):
+		p.keep.Store(true)
+		e.Stop(stop.Reason)
+	case e.killed.Err() != nil:
+		p.keep.Store(true)
+	default:
+		e.stats.Inc("item_error_count")
+		fields := []zap.Field{zap.Stringer("page", p), zap.Error(err)}
+		var pan *crawl.PanicError
+		if errors.As(err, &pan) {
+			fields = append(fields, zap.ByteString("stack", pan.Stack))
+		}
+		e.log.Error("item failed", fields...)
+		if tr.ItemError != nil {
+			e.guard("trace", func() { tr.ItemError(ctx, item, err) })
+		}
+	}
+}
+
+// flusher makes items safe before their pages are acknowledged: pages that are done while one Flush runs share the next.
+type flusher struct {
+	e *Engine
+
+	mu    sync.Mutex
+	pages []*page // Guarded by mu.
+	runs  bool    // Guarded by mu.
+}
+
+// add flushes a page's items, then tells the loop that the page is done.
+func (f *flusher) add(p *page) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pages = append(f.pages, p)
+	if !f.runs {
+		f.runs = true
+		go f.run()
+	}
+}
+
+// run ends when there is nothing to flush.
+func (f *flusher) run() {
+	for {
+		f.mu.Lock()
+		pages := f.pages
+		f.pages = nil
+		if len(pages) == 0 {
+			f.runs = false
+			f.mu.Unlock()
+			return
+		}
+		f.mu.Unlock()
+
+		ctx := context.WithoutCancel(f.e.killed)
+		err := f.e.call(func() error { return f.e.chain.Flush(ctx) })
+		for _, p := range pages {
+			if err != nil {
+				p.keep.Store(true)
+			}
+			f.e.loop.box.post(event{kind: pageDone, page: p})
+		}
+		if err != nil {
+			f.e.log.Error("items cannot be kept", zap.Error(err))
+			f.e.loop.box.post(event{kind: loopDo, do: func(l *loop) { l.fail(err) }})
+		}
+	}
+}

@@ -1,0 +1,525 @@
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+// loop is one goroutine. It owns every field below, it alone calls the scheduler, and it alone says when the crawl is over. It blocks nowhere but in its
+// select: other goroutines leave events in its box.
+type loop struct {
+	e     *Engine
+	sched crawl.Scheduler
+	box   box
+
+	now     time.Time // when this turn began
+	active  int       // downloads that run, pages and media
+	pages   []*page   // leased, or Start, until they are acknowledged
+	tx      crawl.Tx
+	commits int // handed to the scheduler, not yet applied
+
+	media mediaQueue
+
+	starting  bool // Start has not ended
+	startPage *page
+	startWait chan<- struct{}   // Start waits here until the crawl wants more
+	waits     []chan<- struct{} // callbacks that wait here until commits have been applied
+	paused    bool
+	stopping  bool
+	stopAt    time.Time
+	reason    string
+	failure   error // why Run returns an error
+	idle      idleState
+	idleAgain time.Time
+}
+
+type idleState int
+
+const (
+	busy     idleState = iota
+	asking             // SpiderIdle runs
+	idleWait           // it wants to be asked again
+	idleDone           // it has nothing more
+)
+
+// event is something that happened elsewhere.
+type event struct {
+	kind  eventKind
+	page  *page
+	media *mediaJob
+	do    func(*loop)
+}
+
+type eventKind int
+
+const (
+	pageLoaded  eventKind = iota // its last byte is in, or its download failed
+	pageOutput                   // it has requests to be taken
+	pageDone                     // it can be acknowledged
+	mediaAsked                   // a pipeline submits a request
+	mediaLoaded                  // its last byte is in
+	mediaDone                    // its owner has dealt with it
+	mediaGone                    // its owner has left
+	loopDo                       // anything rarer
+)
+
+// box is where events wait for the loop.
+type box struct {
+	mu     sync.Mutex
+	events []event // Guarded by mu.
+	shut   bool    // Guarded by mu.
+	wake   chan struct{}
+}
+
+// post reports false once the loop has ended and takes nothing more.
+func (b *box) post(ev event) bool {
+	b.mu.Lock()
+	if b.shut {
+		b.mu.Unlock()
+		return false
+	}
+	b.events = append(b.events, ev)
+	b.mu.Unlock()
+	b.nudge()
+	return true
+}
+
+// close returns the events that the loop did not come to.
+func (b *box) close() []event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shut = true
+	return b.events
+}
+
+// nudge makes the loop take a turn.
+func (b *box) nudge() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the events and leaves spare, emptied, in their place.
+func (b *box) take(spare []event) []event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	evs := b.events
+	b.events = spare[:0]
+	return evs
+}
+
+// run takes turns until the crawl is over.
+func (l *loop) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var spare []event
+	for {
+		evs := l.box.take(spare)
+		now := time.Now()
+		l.now = now
+		for i := range evs {
+			l.handle(&evs[i])
+		}
+		clear(evs)
+		spare = evs
+
+		l.commit()
+		wake := l.admit(now)
+		l.feed()
+		if l.over(now) {
+			return
+		}
+		if stop := l.leaveBehind(now); !stop.IsZero() && (wake.IsZero() || stop.Before(wake)) {
+			wake = stop
+		}
+		if l.idle == idleWait && (wake.IsZero() || l.idleAgain.Before(wake)) {
+			wake = l.idleAgain
+		}
+		var due <-chan time.Time
+		if !wake.IsZero() {
+			timer.Reset(max(0, time.Until(wake)))
+			due = timer.C
+		}
+		select {
+		case <-l.box.wake:
+		case <-due:
+		case <-l.e.killed.Done():
+			if l.killed() {
+				return
+			}
+		}
+	}
+}
+
+func (l *loop) handle(ev *event) {
+	switch ev.kind {
+	case pageLoaded:
+		l.release(ev.page.slot)
+	case pageOutput:
+		l.takeOutput(ev.page)
+	case pageDone:
+		l.finish(ev.page)
+	case mediaAsked:
+		l.media.ask(ev.media)
+	case mediaLoaded:
+		l.release(ev.media.slot)
+	case mediaDone:
+		l.media.done(ev.media)
+	case mediaGone:
+		l.media.drop(ev.media)
+	case loopDo:
+		ev.do(l)
+	}
+}
+
+// release gives a download's place back.
+func (l *loop) release(slot string) {
+	l.active--
+	l.sched.Release(slot, l.now)
+	l.media.released(slot)
+}
+
+// takeOutput moves what a page has produced so far into the next commit.
+func (l *loop) takeOutput(p *page) {
+	p.mu.Lock()
+	pushes, puts, waiting := p.pushes, p.puts, p.waiting
+	p.pushes, p.puts, p.waiting = nil, nil, nil
+	p.mu.Unlock()
+	l.tx.Push = append(l.tx.Push, pushes...)
+	for k, v := range puts {
+		l.put(k, v)
+	}
+	switch {
+	case waiting == nil:
+	case p == l.startPage:
+		l.startWait = waiting
+	default:
+		l.waits = append(l.waits, waiting)
+	}
+}
+
+func (l *loop) put(key string, value []byte) {
+	if l.tx.Put == nil {
+		l.tx.Put = make(map[string][]byte)
+	}
+	l.tx.Put[key] = value
+}
+
+// finish takes a page's last output and says what becomes of its lease.
+func (l *loop) finish(p *page) {
+	l.takeOutput(p)
+	l.remove(p)
+	switch {
+	case p.lease.ID == 0:
+		// Start and SpiderIdle hold no lease.
+	case p.keep.Load() || p.abandoned.Load():
+		// Left as it is: the next run of the job does it again.
+	case p.again != nil:
+		l.tx.Nack = append(l.tx.Nack, *p.again)
+	case p.failure != nil:
+		l.tx.Fail = append(l.tx.Fail, *p.failure)
+	default:
+		l.tx.Ack = append(l.tx.Ack, p.lease.ID)
+	}
+	if p.whenDone != nil {
+		p.whenDone(l)
+	}
+}
+
+func (l *loop) add(p *page) {
+	p.index = len(l.pages)
+	l.pages = append(l.pages, p)
+}
+
+func (l *loop) remove(p *page) {
+	if p.index < 0 {
+		return
+	}
+	last := len(l.pages) - 1
+	l.pages[p.index] = l.pages[last]
+	l.pages[p.index].index = p.index
+	l.pages[last] = nil
+	l.pages = l.pages[:last]
+	p.index = -1
+}
+
+// commit hands all that this turn has gathered to the scheduler, as one change.
+func (l *loop) commit() {
+	if len(l.tx.Push)+len(l.tx.Ack)+len(l.tx.Fail)+len(l.tx.Nack)+len(l.tx.Put) == 0 {
+		return
+	}
+	c := &commit{tx: l.tx}
+	l.tx = crawl.Tx{}
+	l.commits++
+	l.sched.Commit(&c.tx, func(res crawl.Committed, err error) {
+		c.result, c.err = res, err
+		if c.turn() {
+			l.box.post(event{kind: loopDo, do: func(l *loop) { l.committed(c) }})
+		}
+	})
+	if c.turn() {
+		l.committed(c)
+	}
+}
+
+// maxCommits is how many commits may be under way before callbacks wait for the queue's writer.
+const maxCommits = 8
+
+// commit is one on its way. The scheduler answers before Commit returns or later: whoever comes second deals with the answer.
+type commit struct {
+	tx     crawl.Tx
+	result crawl.Committed
+	err    error
+
+	mu    sync.Mutex
+	first bool // Guarded by mu: the other has been here.
+}
+
+func (c *commit) turn() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	second := c.first
+	c.first = true
+	return second
+}
+
+func (l *loop) committed(c *commit) {
+	l.commits--
+	if c.err != nil {
+		l.e.log.Error("the queue cannot be written", zap.Error(c.err))
+		l.fail(c.err)
+		return
+	}
+	st := &l.e.counters
+	seen := len(c.result.Seen) + len(c.result.SeenNacks)
+	st.filtered.Add(int64(seen))
+	enqueued := int64(len(c.tx.Push) - len(c.result.Seen) + len(c.tx.Nack) - len(c.result.SeenNacks))
+	st.enqueued.Add(enqueued)
+	if enqueued > 0 {
+		l.idle = busy
+	}
+	if seen > 0 || l.e.settings.Trace.RequestScheduled != nil {
+		l.e.traceCommit(c)
+	}
+}
+
+// admit starts what may start. Media goes first: it stands ahead of every page of its host, and pages don't hold it back.
+func (l *loop) admit(now time.Time) (wake time.Time) {
+	if l.paused && !l.stopping {
+		return time.Time{}
+	}
+	wake = l.media.admit(l, now)
+	if l.stopping {
+		return wake
+	}
+	e := l.e
+	room := e.settings.ConcurrentRequests - l.active
+	if e.waiting.count.Load() >= int64(e.settings.ConcurrentRequests) || e.waiting.bytes.Load() >= maxWaitingBytes || e.items.full() {
+		room = 0
+	}
+	if room <= 0 {
+		e.hungry.Store(false)
+		return wake
+	}
+	leases, pageWake := l.lease(now, room)
+	if len(leases) < room && !e.hungry.Load() {
+		// There is room for more than there is. What callbacks that still run have produced is wanted now.
+		e.hungry.Store(true)
+		if l.takeAll() {
+			l.commit()
+			more, w := l.lease(now, room-len(leases))
+			leases, pageWake = append(leases, more...), w
+		}
+	}
+	e.hungry.Store(len(leases) < room)
+	for i := range leases {
+		l.startPageOf(&leases[i])
+	}
+	if wake.IsZero() || !pageWake.IsZero() && pageWake.Before(wake) {
+		wake = pageWake
+	}
+	return wake
+}
+
+// maxWaitingBytes is how much of bodies may wait for a callback before no further page is asked.
+const maxWaitingBytes = 64 << 20
+
+func (l *loop) lease(now time.Time, max int) ([]crawl.Lease, time.Time) {
+	return l.sched.Lease(now, max)
+}
+
+// takeAll takes the output of all pages, and reports whether there was any.
+func (l *loop) takeAll() bool {
+	for _, p := range l.pages {
+		l.takeOutput(p)
+	}
+	return len(l.tx.Push) > 0
+}
+
+func (l *loop) startPageOf(lease *crawl.Lease) {
+	p := newPage(l.e, *lease)
+	l.add(p)
+	l.e.counters.dequeued.Add(1)
+	if lease.Err != nil {
+		l.e.log.Error("a queued request cannot be read", zap.Error(lease.Err))
+		p.failure = &crawl.Failure{Lease: lease.ID, Kind: string(crawl.KindRequest), Reason: lease.Err.Error()}
+		l.finish(p)
+		return
+	}
+	p.slot = lease.Request.Slot()
+	l.active++
+	l.e.workers.do(p)
+}
+
+// feed lets callbacks go on when their output has been taken, and Start while the crawl wants more.
+func (l *loop) feed() {
+	if l.commits < maxCommits {
+		for _, w := range l.waits {
+			w <- struct{}{}
+		}
+		l.waits = l.waits[:0]
+	}
+	if l.startWait == nil {
+		return
+	}
+	if !l.stopping {
+		c := l.sched.Counts()
+		ahead := l.e.settings.Start.Ahead
+		if l.paused || ahead > 0 && (c.Ready >= 2*l.e.settings.ConcurrentRequests || c.Queued >= ahead) {
+			return
+		}
+	}
+	l.startWait <- struct{}{}
+	l.startWait = nil
+}
+
+// over reports whether the crawl is: nothing is queued, delayed, leased, parsed, parked, committing or stored, and Start has ended. Before that it
+// asks SpiderIdle.
+func (l *loop) over(now time.Time) bool {
+	if len(l.pages) > 0 || l.media.jobs > 0 || l.commits > 0 {
+		return false
+	}
+	if l.stopping {
+		return true
+	}
+	if l.starting || l.sched.Counts().Queued > 0 {
+		return false
+	}
+	if l.e.settings.Trace.SpiderIdle == nil {
+		l.close(reasonFinished)
+		return true
+	}
+	switch l.idle {
+	case idleDone:
+		l.close(reasonFinished)
+		return true
+	case busy:
+		l.askIdle()
+	case idleWait:
+		if !now.Before(l.idleAgain) {
+			l.askIdle()
+		}
+	case asking:
+	}
+	return false
+}
+
+func (l *loop) askIdle() {
+	l.idle = asking
+	p := newPage(l.e, crawl.Lease{})
+	l.add(p)
+	l.e.goIdle(p)
+}
+
+// close sets the reason, once.
+func (l *loop) close(reason string) {
+	if l.reason == "" {
+		l.reason = reason
+	}
+}
+
+// stop ends the crawl: nothing new is asked, what is in flight is finished.
+func (l *loop) stop(reason string) {
+	l.close(reason)
+	if l.stopping {
+		return
+	}
+	l.stopping, l.stopAt = true, time.Now()
+	l.e.stopping.Store(true)
+	l.e.stopStart()
+	l.media.stop(l.stopAt.Add(l.e.settings.StopTimeout))
+	if reason != reasonFinished {
+		l.e.log.Info("closing", zap.String("reason", reason))
+	}
+}
+
+// fail ends the crawl with an error.
+func (l *loop) fail(err error) {
+	if l.failure == nil {
+		l.failure = err
+	}
+	l.stop(reasonError)
+}
+
+// leaveBehind forgets, in a stop, pages whose user code has not returned for StopTimeout, and returns when to look again.
+func (l *loop) leaveBehind(now time.Time) (wake time.Time) {
+	if !l.stopping {
+		return time.Time{}
+	}
+	for i := len(l.pages) - 1; i >= 0; i-- {
+		p := l.pages[i]
+		since := now
+		if ns := p.userSince.Load(); ns != 0 {
+			since = time.Unix(0, ns)
+		}
+		if since.Before(l.stopAt) {
+			since = l.stopAt
+		}
+		if due := since.Add(l.e.settings.StopTimeout); now.Before(due) {
+			if wake.IsZero() || due.Before(wake) {
+				wake = due
+			}
+			continue
+		}
+		l.e.log.Warn("left behind: it does not return", zap.Stringer("page", p), zap.Duration("stop_timeout", l.e.settings.StopTimeout))
+		p.abandoned.Store(true)
+		l.remove(p)
+		l.box.nudge()
+	}
+	return wake
+}
+
+// killed reports whether the loop may return at once: it waits a moment for those who obey their context.
+func (l *loop) killed() bool {
+	l.stop(reasonShutdown)
+	deadline := time.NewTimer(killGrace)
+	defer deadline.Stop()
+	for {
+		evs := l.box.take(nil)
+		for i := range evs {
+			l.handle(&evs[i])
+		}
+		l.commit()
+		l.feed()
+		l.media.kill()
+		if l.over(time.Now()) {
+			return true
+		}
+		select {
+		case <-l.box.wake:
+		case <-deadline.C:
+			for _, p := range l.pages {
+				p.abandoned.Store(true)
+			}
+			return true
+		}
+	}
+}
+
+// killGrace is how long a crawl that is killed waits for goroutines whose context has ended.
+const killGrace = time.Second

@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+// sink is what a page's Out hands to: requests go through the spider middleware to the loop, items through it to the pipelines.
+type sink struct {
+	p    *page
+	ctx  context.Context // has the page as its origin
+	resp *crawl.Response // nil in Start
+}
+
+func (p *page) newSink(ctx context.Context, resp *crawl.Response) *sink { return &sink{p, ctx, resp} }
+
+var _ crawl.Sink = (*sink)(nil)
+
+// Request takes a request.
+func (s *sink) Request(req *crawl.Request) (bool, error) {
+	p, e := s.p, s.p.e
+	if p.abandoned.Load() {
+		return false, nil
+	}
+	if _, err := e.spider.Callback(req.Route); err != nil {
+		return true, err
+	}
+	p.emitted.Store(true)
+	passed, err := e.hooks.Request(s.ctx, s.resp, req)
+	if err != nil {
+		return s.dropped(req, err)
+	}
+	push, err := crawl.NewPush(p.lease.ID, passed)
+	if err != nil {
+		return true, err
+	}
+	p.push(push)
+	return !e.stopping.Load(), nil
+}
+
+// dropped counts a request that a hook refused.
+func (s *sink) dropped(req *crawl.Request, err error) (bool, error) {
+	e := s.p.e
+	var ignored *crawl.IgnoreRequestError
+	if !errors.As(err, &ignored) {
+		return true, err
+	}
+	if f := e.settings.Trace.RequestDropped; f != nil {
+		e.guard("trace", func() { f(req, err) })
+	}
+	return !e.stopping.Load(), nil
+}
+
+// SkipLink counts a link that is none.
+func (s *sink) SkipLink(ref string, err error) {
+	e := s.p.e
+	e.stats.Inc("link/skipped_count")
+	e.log.Debug("link skipped", zap.Stringer("page", s.p), zap.String("link", ref), zap.Error(err))
+}
+
+// Put stores a value with the page, or, in Start, with what was produced before it.
+func (s *sink) Put(key string, value json.RawMessage) bool {
+	if s.p.abandoned.Load() {
+		return false
+	}
+	s.p.emitted.Store(true)
+	s.p.e.state.put(key, value)
+	s.p.put(key, value)
+	return !s.p.e.stopping.Load()
+}
+
+// Get reads what was put last.
+func (s *sink) Get(key string) (json.RawMessage, bool) { return s.p.e.state.get(key) }
+
+// Item hands an item to the pipelines.
+func (s *sink) Item(item any) bool {
+	p, e := s.p, s.p.e
+	if p.abandoned.Load() {
+		return false
+	}
+	p.emitted.Store(true)
+	item, err := e.hooks.Item(s.ctx, s.resp, item)
+	if err != nil {
+		e.itemFailed(s.ctx, p, item, err)
+		return !e.stopping.Load()
+	}
+	if !e.items.tryAcquire() {
+		// Full: what was produced so far must not wait with it.
+		p.wantTaken()
+		if !e.items.acquire(e.killed) {
+			p.keep.Store(true)
+			return false
+		}
+	}
+	p.hasItems.Store(true)
+	p.open.Add(1)
+	run := itemRun{s.ctx, p, item}
+	if e.stages == 0 {
+		run.run()
+	} else {
+		e.workers.do(run)
+	}
+	return !e.stopping.Load()
+}
+
+// state is what Out.Save and Checkpoint have stored, as this process sees it.
+type state struct {
+	mu sync.Mutex
+	kv map[string]json.RawMessage // Guarded by mu.
+}
+
+func newState(stored map[string][]byte) *state {
+	s := &state{kv: make(map[string]json.RawMessage, len(stored))}
+	for k, v := range stored {
+		s.kv[k] = v
+	}
+	return s
+}
+
+func (s *state) put(key string, v json.RawMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kv[key] = v
+}
+
+func (s *state) get(key string) (json.RawMessage, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.kv[key]
+	return v, ok
+}

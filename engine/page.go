@@ -1,0 +1,395 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+// page is a leased request, from the lease until it is acknowledged. Start, and each call of SpiderIdle, is a page without a lease.
+type page struct {
+	e     *Engine
+	lease crawl.Lease
+	slot  string
+	index int // Owned by the loop: where it stands in loop.pages, -1 if nowhere.
+
+	open      atomic.Int32 // the callback, and each item that has not left the last stage
+	userSince atomic.Int64 // unix nanoseconds since when user code runs; 0: it does not
+	abandoned atomic.Bool  // user code did not return: nothing of it is taken
+	keep      atomic.Bool  // the lease stays as it is: an item of it was not finished
+	emitted   atomic.Bool  // something was handed over
+	hasItems  atomic.Bool
+
+	mu      sync.Mutex
+	pushes  []crawl.Push      // Guarded by mu: produced, and not taken by the loop yet.
+	puts    map[string][]byte // likewise
+	waiting chan<- struct{}   // Guarded by mu: where the producer waits for the loop.
+
+	// Set before the page is done, read by the loop after it. At most one is set; with none the lease is acknowledged.
+	again    *crawl.Nack
+	failure  *crawl.Failure
+	whenDone func(*loop)
+}
+
+func newPage(e *Engine, lease crawl.Lease) *page {
+	p := &page{e: e, lease: lease, index: -1}
+	p.open.Store(1)
+	return p
+}
+
+// String is for logs.
+func (p *page) String() string {
+	if p.lease.Request == nil {
+		return "start"
+	}
+	return p.lease.Request.String()
+}
+
+// run is the life of a page: downloaded, its host's place given back, parsed, and done when its last item is.
+func (p *page) run() {
+	e := p.e
+	resp, err := e.download(e.killed, p.lease.Request, p.slot)
+	if err != nil {
+		e.loop.box.post(event{kind: pageLoaded, page: p})
+		p.failed(err)
+		p.close()
+		return
+	}
+	size := resp.Body.Size()
+	if !e.callbacks.tryAcquire() {
+		// Responses that wait for a callback are counted before the place is given back, so that the loop sees them.
+		e.waiting.add(1, size)
+		e.loop.box.post(event{kind: pageLoaded, page: p})
+		ok := e.callbacks.acquire(e.killed)
+		e.waiting.add(-1, -size)
+		if !ok {
+			p.keep.Store(true)
+			_ = resp.Close()
+			p.close()
+			return
+		}
+	} else {
+		e.loop.box.post(event{kind: pageLoaded, page: p})
+	}
+	p.parse(resp)
+	e.callbacks.release()
+	p.close()
+}
+
+// parse runs the response hooks and the callback, and deals with what they return.
+func (p *page) parse(resp *crawl.Response) {
+	e := p.e
+	defer func() {
+		if err := resp.Close(); err != nil {
+			e.log.Warn("response not closed", zap.Stringer("page", p), zap.Error(err))
+		}
+	}()
+	p.userSince.Store(time.Now().UnixNano())
+	defer p.userSince.Store(0)
+
+	resp.Selectors = e.selectors
+	ctx := crawl.WithOrigin(e.killed, p.lease.Request)
+	out := crawl.NewOut(resp, p.newSink(ctx, resp))
+	if err := p.show(ctx, resp); err != nil {
+		p.refused(ctx, resp, err, out)
+		return
+	}
+	err := p.callback(ctx, resp, out)
+	if err == nil {
+		err = out.Err()
+	}
+	if err == nil {
+		err = resp.Err()
+	}
+	if err != nil {
+		p.erred(ctx, resp, err, out)
+	}
+	p.shut(out)
+}
+
+// show shows the response to the hooks.
+func (p *page) show(ctx context.Context, resp *crawl.Response) (err error) {
+	defer recovered(&err)
+	return p.e.hooks.Response(ctx, resp)
+}
+
+// callback calls the request's callback.
+func (p *page) callback(ctx context.Context, resp *crawl.Response, out *crawl.Out) (err error) {
+	defer recovered(&err)
+	cb, err := p.e.spider.Callback(p.lease.Request.Route)
+	if err != nil {
+		return err
+	}
+	return cb(ctx, resp, out)
+}
+
+// shut closes a callback's Out. An abandoned callback may hold it for ever.
+func (p *page) shut(out *crawl.Out) {
+	if !p.abandoned.Load() {
+		out.Close()
+	}
+}
+
+// erred deals with a callback's error: a steering one is obeyed, any other goes through the Error hooks, and is logged and counted.
+func (p *page) erred(ctx context.Context, resp *crawl.Response, err error, out *crawl.Out) {
+	e := p.e
+	if p.steered(err) {
+		return
+	}
+	if e.killed.Err() != nil && errors.Is(err, context.Canceled) {
+		p.keep.Store(true)
+		return
+	}
+	err = e.call(func() error { return e.hooks.Error(ctx, resp, err, out) })
+	if err == nil || p.steered(err) {
+		return
+	}
+	e.stats.Inc("spider_exceptions/count")
+	e.stats.Inc("spider_exceptions/" + errorName(err))
+	fields := []zap.Field{zap.Stringer("page", p), zap.String("route", p.lease.Request.Route), zap.Error(err)}
+	var pan *crawl.PanicError
+	if errors.As(err, &pan) {
+		fields = append(fields, zap.ByteString("stack", pan.Stack))
+	}
+	e.log.Error("callback failed", fields...)
+	if f := e.settings.Trace.SpiderError; f != nil {
+		e.guard("trace", func() { f(ctx, resp, err) })
+	}
+}
+
+// steered obeys CloseSpider and Reschedule, and reports whether err was one.
+func (p *page) steered(err error) bool {
+	var stop *crawl.CloseSpiderError
+	if errors.As(err, &stop) {
+		p.e.Stop(stop.Reason)
+		return true
+	}
+	var re *crawl.RescheduleError
+	if errors.As(err, &re) && !p.emitted.Load() {
+		p.reschedule(re)
+		return true
+	}
+	return false
+}
+
+// reschedule hands the lease back.
+func (p *page) reschedule(re *crawl.RescheduleError) {
+	var notBefore time.Time
+	if re.After > 0 {
+		notBefore = time.Now().Add(re.After)
+	}
+	req := re.Request
+	if req == nil {
+		req = p.lease.Request
+	}
+	nack, err := crawl.NewNack(p.lease.ID, p.lease.Request, req, notBefore)
+	if err != nil {
+		p.failed(err)
+		return
+	}
+	p.again = &nack
+	p.e.log.Debug("asked again", zap.Stringer("page", req), zap.Duration("after", re.After), zap.String("why", re.Reason))
+	if re.HoldSlot > 0 {
+		p.e.loop.box.post(event{kind: loopDo, do: func(l *loop) { l.holdSlot(p.slot, re) }})
+	}
+}
+
+// refused is a response that a hook keeps from its callback.
+func (p *page) refused(ctx context.Context, resp *crawl.Response, err error, out *crawl.Out) {
+	e := p.e
+	if p.steered(err) {
+		return
+	}
+	if herr := e.call(func() error { return e.hooks.Error(ctx, resp, err, out) }); herr == nil {
+		return
+	}
+	var status *crawl.StatusError
+	if errors.As(err, &status) {
+		e.log.Info("response ignored", zap.Stringer("page", p), zap.Int("status", resp.Status))
+		if transientStatus(resp.Status) {
+			p.failure = &crawl.Failure{Lease: p.lease.ID, Kind: "status", Reason: fmt.Sprint(resp.Status)}
+		}
+	} else {
+		p.logFailure(err)
+	}
+	p.errback(ctx, err)
+}
+
+// transientStatus says that asking again another day may help.
+func transientStatus(status int) bool { return status >= 500 || status == 429 || status == 408 }
+
+// failed is a request that got no response.
+func (p *page) failed(err error) {
+	e := p.e
+	if p.steered(err) {
+		return
+	}
+	if e.killed.Err() != nil {
+		p.keep.Store(true)
+		return
+	}
+	p.logFailure(err)
+	if !e.callbacks.acquire(e.killed) {
+		p.keep.Store(true)
+		return
+	}
+	defer e.callbacks.release()
+	p.userSince.Store(time.Now().UnixNano())
+	defer p.userSince.Store(0)
+	p.errback(crawl.WithOrigin(e.killed, p.lease.Request), err)
+}
+
+// logFailure logs and counts a request that failed for good, and says what its lease becomes.
+func (p *page) logFailure(err error) {
+	e := p.e
+	var ignored *crawl.IgnoreRequestError
+	if errors.As(err, &ignored) {
+		e.log.Debug("request ignored", zap.Stringer("page", p), zap.String("why", ignored.Reason))
+	} else {
+		kind := errorName(err)
+		p.failure = &crawl.Failure{Lease: p.lease.ID, Kind: kind, Reason: err.Error()}
+		e.log.Error("download failed", zap.Stringer("page", p), zap.Error(err))
+	}
+	if f := e.settings.Trace.RequestFailed; f != nil {
+		e.guard("trace", func() { f(p.lease.Request, err) })
+	}
+}
+
+func (p *page) errback(ctx context.Context, err error) {
+	e := p.e
+	if e.spider.Errback == nil {
+		return
+	}
+	var resp *crawl.Response
+	var status *crawl.StatusError
+	if errors.As(err, &status) {
+		resp = status.Response
+	}
+	out := crawl.NewOut(resp, p.newSink(ctx, resp))
+	eerr := e.call(func() error { return e.spider.Errback(ctx, p.lease.Request, err, out) })
+	if eerr == nil {
+		eerr = out.Err()
+	}
+	if eerr != nil {
+		p.erred(ctx, resp, eerr, out)
+	}
+	p.shut(out)
+}
+
+// close ends one of the things that keep the page open; the last one makes it done.
+func (p *page) close() {
+	if p.open.Add(-1) > 0 {
+		p.wantTaken()
+		return
+	}
+	if p.hasItems.Load() && p.e.flusher != nil {
+		p.e.flusher.add(p)
+		return
+	}
+	p.e.loop.box.post(event{kind: pageDone, page: p})
+}
+
+// wantTaken asks the loop to take what the page has produced, if it has.
+func (p *page) wantTaken() {
+	p.mu.Lock()
+	some := len(p.pushes)+len(p.puts) > 0
+	p.mu.Unlock()
+	if some {
+		p.e.loop.box.post(event{kind: pageOutput, page: p})
+	}
+}
+
+// push adds a request to what the loop takes. The loop is told when it has nothing to do, or when much has gathered; then the caller waits for it.
+func (p *page) push(push crawl.Push) {
+	p.mu.Lock()
+	p.pushes = append(p.pushes, push)
+	n := len(p.pushes)
+	var wait chan struct{}
+	if n >= maxOutput {
+		wait = make(chan struct{}, 1)
+		p.waiting = wait
+	}
+	p.mu.Unlock()
+	switch {
+	case wait != nil:
+		if !p.e.loop.box.post(event{kind: pageOutput, page: p}) {
+			return
+		}
+		select {
+		case <-wait:
+		case <-p.e.ended:
+		}
+	case p.e.hungry.Load():
+		p.e.loop.box.post(event{kind: pageOutput, page: p})
+	}
+}
+
+// maxOutput is how many requests of one page wait for the loop before their producer does.
+const maxOutput = 64
+
+func (p *page) put(key string, value json.RawMessage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.puts == nil {
+		p.puts = make(map[string][]byte)
+	}
+	p.puts[key] = value
+}
+
+// call runs user code: a panic becomes an error with its stack.
+func (e *Engine) call(f func() error) (err error) {
+	defer recovered(&err)
+	return f()
+}
+
+// recovered, deferred around user code, makes a panic an error with its stack.
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = &crawl.PanicError{Value: v, Stack: debug.Stack()}
+	}
+}
+
+// guard runs a hook, whose panic is logged and goes no further.
+func (e *Engine) guard(what string, f func()) {
+	err := e.call(func() error { f(); return nil })
+	var p *crawl.PanicError
+	if errors.As(err, &p) {
+		e.log.Error(what+" hook failed", zap.Error(err), zap.ByteString("stack", p.Stack))
+	}
+}
+
+// errorName is a short word for an error, for stats.
+func errorName(err error) string {
+	var d *crawl.DownloadError
+	var p *crawl.PanicError
+	var s *crawl.StatusError
+	switch {
+	case errors.As(err, &p):
+		return "panic"
+	case errors.As(err, &d):
+		return string(d.Kind)
+	case errors.As(err, &s):
+		return "status"
+	case errors.Is(err, context.Canceled):
+		return "cancelled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	}
+	for u := errors.Unwrap(err); u != nil; u = errors.Unwrap(u) {
+		err = u
+	}
+	name := fmt.Sprintf("%T", err)
+	if name == "*errors.errorString" || name == "*fmt.wrapError" || name == "*errors.joinError" {
+		return "error"
+	}
+	return name
+}

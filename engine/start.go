@@ -1,0 +1,105 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+// goStart runs Start, which is page 0. It ends when the spider's function does.
+func (e *Engine) goStart() {
+	l := e.loop
+	p := newPage(e, crawl.Lease{})
+	l.startPage = p
+	l.add(p)
+	p.userSince.Store(e.began.UnixNano())
+	go func() {
+		out := crawl.NewOut(nil, p.newSink(e.killed, nil))
+		err := e.call(func() error { return e.start(e.startCtx, out) })
+		if err == nil {
+			err = out.Err()
+		}
+		p.shut(out)
+		p.userSince.Store(0)
+		e.do(func(l *loop) { l.started(err) })
+		p.close()
+	}()
+}
+
+// start is the spider's own, or asks its StartURLs. One that is no URL is logged, and the others are asked.
+func (e *Engine) start(ctx context.Context, out *crawl.Out) error {
+	if e.spider.Start != nil {
+		return e.spider.Start(ctx, out)
+	}
+	for _, raw := range e.spider.StartURLs {
+		req := crawl.Get(raw)
+		if err := req.Err(); err != nil {
+			e.stats.Inc("start/bad_url_count")
+			e.log.Error("start URL skipped", zap.Error(err))
+			continue
+		}
+		if !out.Request(req) {
+			return out.Err()
+		}
+	}
+	return nil
+}
+
+// started is told that Start has returned.
+func (l *loop) started(err error) {
+	l.starting = false
+	var stop *crawl.CloseSpiderError
+	switch {
+	case err == nil:
+	case errors.As(err, &stop):
+		l.stop(stop.Reason)
+	case l.stopping && errors.Is(err, context.Canceled):
+		// It was asked to end, and did.
+	default:
+		fields := []zap.Field{zap.Error(err)}
+		var pan *crawl.PanicError
+		if errors.As(err, &pan) {
+			fields = append(fields, zap.ByteString("stack", pan.Stack))
+		}
+		l.e.log.Error("start failed", fields...)
+		l.e.stats.Inc("spider_exceptions/count")
+		l.e.stats.Inc("spider_exceptions/" + errorName(err))
+		l.close(reasonStartError)
+		if f := l.e.settings.Trace.SpiderError; f != nil {
+			l.e.guard("trace", func() { f(l.e.killed, nil, err) })
+		}
+	}
+}
+
+// goIdle asks SpiderIdle whether there is more.
+func (e *Engine) goIdle(p *page) {
+	go func() {
+		out := crawl.NewOut(nil, p.newSink(e.killed, nil))
+		err := e.call(func() error { return e.settings.Trace.SpiderIdle(e.startCtx, out) })
+		if err == nil {
+			err = out.Err()
+		}
+		p.shut(out)
+		p.whenDone = func(l *loop) { l.idleAnswered(p, err) }
+		p.close()
+	}()
+}
+
+func (l *loop) idleAnswered(p *page, err error) {
+	var stop *crawl.CloseSpiderError
+	l.idle = idleDone
+	switch {
+	case errors.As(err, &stop):
+		l.close(stop.Reason)
+	case errors.Is(err, crawl.ErrDontClose):
+		l.idle, l.idleAgain = idleWait, time.Now().Add(idleInterval)
+	case err != nil:
+		l.e.log.Error("idle hook failed", zap.Error(err))
+	case p.emitted.Load():
+		l.idle = busy
+	}
+}
