@@ -1,0 +1,39 @@
+// Package bundled has the spiders that come with the tulle binary, as models to copy, and the shop that the first of them crawls without a network.
+//
+//	shop.go      shop: listings, products, pictures; serves its own site
+//	books.go     books: books.toscrape.com, listing and detail with pictures
+//	quotes.go    quotes: quotes.toscrape.com, several items a page
+//	shop_*.go    the shop's site: pages, catalogue, drawn pictures
+package bundled
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+// Spiders are the constructors of all spiders here, by name, as cmd.Program takes them.
+func Spiders() map[string]func(args map[string]string) (*crawl.Spider, error) {
+	return map[string]func(map[string]string) (*crawl.Spider, error){
+		"shop":   Shop,
+		"books":  func(args map[string]string) (*crawl.Spider, error) { return Books(), noArguments(args) },
+		"quotes": Quotes,
+	}
+}
+
+// noArguments refuses arguments that a spider does not have. known are those that it has.
+func noArguments(args map[string]string, known ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		if slices.Contains(known, name) {
+			continue
+		}
+		if len(known) == 0 {
+			return fmt.Errorf("-a %s: it takes no arguments", name)
+		}
+		return fmt.Errorf("-a %s: no such argument; it takes: %s", name, strings.Join(known, ", "))
+	}
+	return nil
+}
