@@ -1,0 +1,102 @@
+package cmd_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/tulle-go/tulle/"
+
+// floors says on which floor each package stands. A package may import those on lower floors, its own internal ones, and, as a part, its whole: scheduler/jobdir may
+// import scheduler.
+var floors = map[string]int{
+	"crawl":                    0,
+	"pipeline/store":           1,
+	"pipeline/store/storetest": 1,
+	"scheduler/schedulertest":  1,
+	"scheduler":                2,
+	"downloader":               2,
+	"middleware":               2,
+	"pipeline":                 2,
+	"pipeline/feed":            2,
+	"engine":                   3,
+	"spiders/bundled":          3,
+	"engine/crawltest":         4,
+	"cmd":                      5,
+	"cmd/tulle":                6,
+}
+
+// only are packages of others that one of ours alone may import.
+var only = map[string]string{
+	"github.com/disintegration/imaging": "pipeline",
+	"github.com/spf13/cobra":            "cmd",
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+// TestArrows holds the imports of all packages against the floors. A package that is missing from the table fails it.
+func TestArrows(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if name == p.ImportPath {
+			continue
+		}
+		owner, _, internal := strings.Cut(name, "/internal/")
+		floor, ok := floors[owner]
+		if !ok {
+			t.Errorf("%s stands on no floor: add it to the table", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if user, ok := only[imp]; ok && owner != user {
+				t.Errorf("%s imports %s, which only %s may", name, imp, user)
+			}
+			to, ours := strings.CutPrefix(imp, module)
+			if !ours {
+				continue
+			}
+			target, _, toInternal := strings.Cut(to, "/internal/")
+			switch {
+			case toInternal && target == owner:
+			case internal:
+				t.Errorf("%s is a leaf, and imports %s", name, to)
+			case toInternal:
+				t.Errorf("%s imports %s, which belongs to %s", name, to, target)
+			case strings.HasPrefix(name, target+"/") && floors[target] == floor:
+			case floors[target] >= floor:
+				t.Errorf("%s (floor %d) imports %s (floor %d): arrows point down", name, floor, to, floors[target])
+			}
+		}
+	}
+}
+
+func list(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", module+"...").Output()
+	require.NoError(t, err)
+	var all []listed
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p listed
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		all = append(all, p)
+	}
+	require.Greater(t, len(all), 10)
+	slices.SortFunc(all, func(a, b listed) int { return strings.Compare(a.ImportPath, b.ImportPath) })
+	return all
+}

@@ -1,0 +1,239 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"golang.org/x/term"
+
+	"github.com/tulle-go/tulle/crawl"
+	"github.com/tulle-go/tulle/engine"
+)
+
+func (a *app) crawlCommand() *cobra.Command {
+	f := &crawlFlags{}
+	c := &cobra.Command{
+		Use:   "crawl SPIDER",
+		Short: "Run a spider",
+		Long: `crawl runs a spider until there is nothing left to ask.
+
+Items go to the feeds that -o and -O name, or to those of the spider's own
+settings. The format is that of the file's extension (.jsonl, .json, .csv), or
+stands behind a colon; - is standard output.
+
+Ctrl-C stops the crawl: what is in flight is finished, so every feed is whole.
+A second Ctrl-C stops at once.
+
+Exit codes: 0 the crawl ended; 1 it could not go on; 2 the command line, a
+setting or an output is wrong, and nothing was crawled.`,
+		Example: strings.Join([]string{
+			"  " + a.program.Name + " crawl shop",
+			"  " + a.program.Name + " crawl shop -a products=1000 -O products.csv",
+			"  " + a.program.Name + " crawl books -o books.jsonl -s download_delay=500ms",
+			"  " + a.program.Name + " crawl quotes -O -:csv | head",
+		}, "\n"),
+		Args: oneSpider,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return a.spiderNames(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error { return a.crawl(c.Context(), args[0], f) },
+	}
+	f.add(c)
+	c.Flags().StringArrayVarP(&f.appendTo, "output", "o", nil, "append items to `FILE[:FORMAT]`; may be repeated")
+	c.Flags().StringArrayVarP(&f.overwrite, "overwrite", "O", nil, "the same, but empty the file first")
+	c.Flags().StringVar(&f.logLevel, "log-level", "", "`LEVEL` is debug, info, warn or error (default info; on a terminal warn)")
+	c.Flags().StringVar(&f.logFile, "log-file", "", "append the log to `FILE`, not to standard error")
+	return c
+}
+
+func oneSpider(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return fmt.Errorf("which spider? (%s SPIDER; '%s list' shows them)", c.CommandPath(), c.Root().Name())
+	case len(args) > 1:
+		return fmt.Errorf("one spider at a time: %s", strings.Join(args, " "))
+	}
+	return nil
+}
+
+type crawlFlags struct {
+	settingsFlags
+	appendTo, overwrite []string
+	logLevel, logFile   string
+}
+
+// crawl runs a spider, shows how it goes, and what came of it.
+func (a *app) crawl(ctx context.Context, name string, f *crawlFlags) (err error) {
+	args, err := pairs("-a", f.args)
+	if err != nil {
+		return err
+	}
+	spider, err := a.spider(name, args)
+	if err != nil {
+		return err
+	}
+	settings, err := f.settings(a.program)
+	if err != nil {
+		return err
+	}
+	terminal := isTerminal(a.stderr)
+	if err := f.feeds(spider, &settings); err != nil {
+		return err
+	}
+	settings.Stdout = a.stdout
+	screen := newScreen(a.stderr, terminal)
+	closeLog, err := f.log(&settings, spider, screen, terminal)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+
+	e, err := engine.New(spider, settings)
+	if err != nil {
+		return err
+	}
+	hard, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer a.interrupts(e, cancel, screen)()
+	stopLive := screen.follow(e)
+	began := time.Now()
+	res, err := e.Run(hard)
+	stopLive()
+	if res.Reason == "" {
+		return err // it did not start
+	}
+	screen.print(summary(res, e.Settings(), time.Since(began)))
+	if err != nil {
+		return &crawlError{err}
+	}
+	return nil
+}
+
+// interrupts stops the crawl at the first signal, and at once at the second, until the returned function is called.
+func (a *app) interrupts(e *engine.Engine, cancel func(), s *screen) func() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	quit := make(chan struct{})
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-quit:
+				return
+			case <-signals:
+			}
+			if n == 0 {
+				s.print("Stopping: finishing what is in flight. Once more stops at once.\n")
+				e.Stop("shutdown")
+				continue
+			}
+			cancel()
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(quit)
+	}
+}
+
+// feeds puts -o and -O in the place of the spider's own feeds.
+func (f *crawlFlags) feeds(spider *crawl.Spider, s *crawl.Settings) error {
+	var feeds []crawl.Feed
+	for _, o := range f.appendTo {
+		feed, err := parseFeed("-o", o)
+		if err != nil {
+			return err
+		}
+		feeds = append(feeds, feed)
+	}
+	for _, o := range f.overwrite {
+		feed, err := parseFeed("-O", o)
+		if err != nil {
+			return err
+		}
+		feed.Overwrite = true
+		feeds = append(feeds, feed)
+	}
+	if len(feeds) == 0 {
+		return nil
+	}
+	// The command line comes after the spider's own settings.
+	own := spider.Configure
+	spider.Configure = func(s *crawl.Settings) {
+		if own != nil {
+			own(s)
+		}
+		s.Feeds = feeds
+	}
+	return nil
+}
+
+// parseFeed reads FILE or FILE:FORMAT.
+func parseFeed(flag, arg string) (crawl.Feed, error) {
+	uri, format := arg, ""
+	if i := strings.LastIndexByte(arg, ':'); i >= 0 && !strings.ContainsAny(arg[i+1:], `/\.`) && !isDrive(arg, i) {
+		uri, format = arg[:i], arg[i+1:]
+		if format == "" {
+			return crawl.Feed{}, fmt.Errorf("%s %q: no format behind the colon", flag, arg)
+		}
+	}
+	if uri == "" {
+		return crawl.Feed{}, fmt.Errorf("%s %q: no file", flag, arg)
+	}
+	if format == "" && uri != "-" && filepath.Ext(uri) == "" {
+		return crawl.Feed{}, fmt.Errorf("%s %q: the name has no extension to tell the format by: write %s %s:jsonl", flag, arg, flag, arg)
+	}
+	return crawl.Feed{URI: uri, Format: format}, nil
+}
+
+// isDrive reports whether the colon at i is that of C:\.
+func isDrive(arg string, i int) bool { return i == 1 && len(arg) > 2 }
+
+// log sets the logger: to a file, or to standard error, above the live line.
+func (f *crawlFlags) log(s *crawl.Settings, spider *crawl.Spider, screen *screen, terminal bool) (closeLog func() error, err error) {
+	closeLog = func() error { return nil }
+	level := f.logLevel
+	if level == "" && terminal && f.logFile == "" {
+		level = "warn"
+	}
+	if level != "" {
+		given := crawl.Assignment{Name: "log.level", Value: level, Source: "--log-level"}
+		if f.logLevel == "" {
+			// A default of the terminal's: what -s says stands above it.
+			s.Assign = append([]crawl.Assignment{given}, s.Assign...)
+		} else {
+			s.Assign = append(s.Assign, given)
+		}
+	}
+	e, err := s.Effective(spider)
+	if err != nil {
+		return closeLog, err
+	}
+	var w io.Writer = screen
+	if f.logFile != "" {
+		file, err := os.OpenFile(f.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return closeLog, fmt.Errorf("--log-file: %w", err)
+		}
+		w, closeLog = file, file.Close
+	}
+	if s.Logger, err = crawl.NewLogger(e.Log, w); err != nil {
+		return closeLog, errors.Join(err, closeLog())
+	}
+	s.Logger = s.Logger.WithOptions(zap.AddStacktrace(zap.DPanicLevel))
+	return closeLog, nil
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}

@@ -1,0 +1,114 @@
+package cmd
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+func (a *app) settingsCommand() *cobra.Command {
+	var (
+		f       settingsFlags
+		asJSON  bool
+		changed bool
+	)
+	c := &cobra.Command{
+		Use:   "settings [SPIDER] [NAME...]",
+		Short: "Show settings, their values and where each comes from",
+		Long: `settings prints every setting with its value and where that comes from: the
+default, this program, the spider, or the command line. With a spider its own
+settings count too. Names print those settings alone, or all below them.
+
+A setting is changed by -s name=value on the command line of crawl. Scrapy's
+names are understood too: -s DOWNLOAD_DELAY=0.5`,
+		Example: strings.Join([]string{
+			"  " + a.program.Name + " settings",
+			"  " + a.program.Name + " settings shop images",
+			"  " + a.program.Name + " settings -s CONCURRENT_REQUESTS=32 concurrent_requests",
+		}, "\n"),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return a.spiderNames(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			all, err := a.explain(&f, &args)
+			if err != nil {
+				return err
+			}
+			all, err = chosen(all, args, changed)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(a.stdout)
+				enc.SetIndent("", "  ")
+				return enc.Encode(all)
+			}
+			return a.printSettings(all)
+		},
+	}
+	f.add(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&changed, "changed", false, "print only what is not the default")
+	return c
+}
+
+// explain takes the spider's name off the arguments, if the first is one.
+func (a *app) explain(f *settingsFlags, args *[]string) ([]crawl.Explained, error) {
+	settings, err := f.settings(a.program)
+	if err != nil {
+		return nil, err
+	}
+	given, err := pairs("-a", f.args)
+	if err != nil {
+		return nil, err
+	}
+	var spider *crawl.Spider
+	if len(*args) > 0 && a.program.Spiders[(*args)[0]] != nil {
+		if spider, err = a.spider((*args)[0], given); err != nil {
+			return nil, err
+		}
+		*args = (*args)[1:]
+	}
+	return settings.Explain(spider)
+}
+
+// chosen keeps the settings that are named, or stand below a name.
+func chosen(all []crawl.Explained, names []string, changed bool) ([]crawl.Explained, error) {
+	found := make([]bool, len(names))
+	var kept []crawl.Explained
+	for _, s := range all {
+		ok := len(names) == 0
+		for i, n := range names {
+			n = strings.ToLower(n)
+			if s.Name == n || strings.HasPrefix(s.Name, n+".") {
+				ok, found[i] = true, true
+			}
+		}
+		if ok && (!changed || s.Source != "default") {
+			kept = append(kept, s)
+		}
+	}
+	for i, ok := range found {
+		if !ok {
+			return nil, fmt.Errorf("%q is neither a spider nor a setting", names[i])
+		}
+	}
+	return kept, nil
+}
+
+func (a *app) printSettings(all []crawl.Explained) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, s := range all {
+		value := s.Value
+		if value == "" {
+			value = `""`
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, value, s.Source)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,11 @@
+// Command tulle crawls web sites with the spiders that come with it. A program with spiders of its own has the same commands: see package cmd.
+package main
+
+import (
+	"github.com/tulle-go/tulle/cmd"
+	"github.com/tulle-go/tulle/spiders/bundled"
+)
+
+func main() {
+	cmd.Main(cmd.Program{Name: "tulle", Spiders: bundled.Spiders()})
+}
