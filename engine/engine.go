@@ -103,7 +103,7 @@ type Engine struct {
 
 // counters are the stats that the engine counts itself.
 type counters struct {
-	enqueued, dequeued, filtered, received, scraped *crawl.Counter
+	enqueued, dequeued, filtered, received, pages, scraped *crawl.Counter
 }
 
 // New puts the settings' layers together and checks them and the spider. It starts nothing and opens nothing.
@@ -123,7 +123,7 @@ func New(spider *crawl.Spider, settings crawl.Settings) (*Engine, error) {
 	e.counters = counters{
 		enqueued: e.stats.Counter("scheduler/enqueued"), dequeued: e.stats.Counter("scheduler/dequeued"),
 		filtered: e.stats.Counter("dupefilter/filtered"), received: e.stats.Counter("response_received_count"),
-		scraped: e.stats.Counter("item_scraped_count"),
+		pages: e.stats.Counter("page_count"), scraped: e.stats.Counter("item_scraped_count"),
 	}
 	e.loop = &loop{e: e, box: box{wake: make(chan struct{}, 1)}, starting: true}
 	return e, nil
@@ -175,7 +175,8 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 	if f := e.settings.Trace.SpiderClosed; f != nil {
 		e.guard("trace", func() { f(after, e.spider, l.reason) })
 	}
-	e.log.Info("spider closed", zap.String("reason", l.reason))
+	e.log.Info("spider closed", zap.String("reason", l.reason), zap.Int64("pages", e.counters.pages.Value()),
+		zap.Int64("items", e.counters.scraped.Value()), zap.Int64("media", e.stats.Int("file_count")), zap.Int64("errors", e.stats.Int("log_count/ERROR")))
 	return Result{Reason: l.reason, Stats: e.stats}, err
 }
 

@@ -64,6 +64,7 @@ func (p *page) run() {
 		p.close()
 		return
 	}
+	e.counters.pages.Add(1)
 	size := resp.Body.Size()
 	if !e.callbacks.tryAcquire() {
 		// Responses that wait for a callback are counted before the place is given back, so that the loop sees them.
@@ -257,6 +258,8 @@ func (p *page) logFailure(err error) {
 	} else {
 		kind := errorName(err)
 		p.failure = &crawl.Failure{Lease: p.lease.ID, Kind: kind, Reason: err.Error()}
+		e.stats.Inc("page_failed_count")
+		e.stats.Inc("page_failed_kind_count/" + kind)
 		e.log.Error("download failed", zap.Stringer("page", p), zap.Error(err))
 	}
 	if f := e.settings.Trace.RequestFailed; f != nil {
