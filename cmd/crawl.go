@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,7 +53,7 @@ setting or an output is wrong, and nothing was crawled.`,
 	}
 	f.add(c)
 	c.Flags().StringArrayVarP(&f.appendTo, "output", "o", nil, "append items to `FILE[:FORMAT]`; may be repeated")
-	c.Flags().StringArrayVarP(&f.overwrite, "overwrite", "O", nil, "the same, but empty the file first")
+	c.Flags().StringArrayVarP(&f.overwrite, "overwrite-output", "O", nil, "write items to `FILE[:FORMAT]`, emptied first")
 	c.Flags().StringVar(&f.logLevel, "log-level", "", "`LEVEL` is debug, info, warn or error (default info; on a terminal warn)")
 	c.Flags().StringVar(&f.logFile, "log-file", "", "append the log to `FILE`, not to standard error")
 	return c
@@ -86,17 +89,29 @@ func (a *app) crawl(ctx context.Context, name string, f *crawlFlags) (err error)
 	if err != nil {
 		return err
 	}
-	terminal := isTerminal(a.stderr)
 	if err := f.feeds(spider, &settings); err != nil {
 		return err
 	}
-	settings.Stdout = a.stdout
+	terminal := isTerminal(a.stderr)
 	screen := newScreen(a.stderr, terminal)
-	closeLog, err := f.log(&settings, spider, screen, terminal)
+	screen.quiet = f.logFile != "" && !terminal
+	settings.Stdout = a.stdout
+	if terminal && isTerminal(a.stdout) {
+		settings.Stdout = screen.above(a.stdout)
+	}
+	logs, err := f.log(&settings, spider, screen, terminal)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeLog()) }()
+	defer func() { err = errors.Join(err, logs.close()) }()
+	if log.Writer() == io.Writer(os.Stderr) {
+		// net/http has things to say for those who debug. A program that uses the standard logger itself has led it elsewhere.
+		restore, err := zap.RedirectStdLogAt(settings.Logger, zap.DebugLevel)
+		if err != nil {
+			return err
+		}
+		defer restore()
+	}
 
 	e, err := engine.New(spider, settings)
 	if err != nil {
@@ -112,19 +127,23 @@ func (a *app) crawl(ctx context.Context, name string, f *crawlFlags) (err error)
 	if res.Reason == "" {
 		return err // it did not start
 	}
-	screen.print(summary(res, e.Settings(), time.Since(began)))
+	logs.begun = true
+	screen.print(summary(res, e.Settings(), spider.Name, time.Since(began)))
 	if err != nil {
 		return &crawlError{err}
 	}
 	return nil
 }
 
-// interrupts stops the crawl at the first signal, and at once at the second, until the returned function is called.
+// interrupts stops the crawl at the first signal, at once at the second, and leaves the third to the system, until the returned function is called. A pipe that nobody reads is no
+// reason to die: its feed ends the crawl.
 func (a *app) interrupts(e *engine.Engine, cancel func(), s *screen) func() {
-	signals := make(chan os.Signal, 2)
+	signals, pipes := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	quit := make(chan struct{})
+	signal.Notify(pipes, syscall.SIGPIPE)
+	quit, gone := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(gone)
 		for n := 0; ; n++ {
 			select {
 			case <-quit:
@@ -132,16 +151,19 @@ func (a *app) interrupts(e *engine.Engine, cancel func(), s *screen) func() {
 			case <-signals:
 			}
 			if n == 0 {
-				s.print("Stopping: finishing what is in flight. Once more stops at once.\n")
+				s.print("Stopping: finishing what is in flight. Ctrl-C once more stops at once.\n")
 				e.Stop("shutdown")
 				continue
 			}
+			signal.Stop(signals)
 			cancel()
 		}
 	}()
 	return func() {
 		signal.Stop(signals)
+		signal.Stop(pipes)
 		close(quit)
+		<-gone
 	}
 }
 
@@ -180,7 +202,7 @@ func (f *crawlFlags) feeds(spider *crawl.Spider, s *crawl.Settings) error {
 // parseFeed reads FILE or FILE:FORMAT.
 func parseFeed(flag, arg string) (crawl.Feed, error) {
 	uri, format := arg, ""
-	if i := strings.LastIndexByte(arg, ':'); i >= 0 && !strings.ContainsAny(arg[i+1:], `/\.`) && !isDrive(arg, i) {
+	if i := strings.LastIndexByte(arg, ':'); i >= 0 && !strings.ContainsAny(arg[i+1:], `/\.`) {
 		uri, format = arg[:i], arg[i+1:]
 		if format == "" {
 			return crawl.Feed{}, fmt.Errorf("%s %q: no format behind the colon", flag, arg)
@@ -195,43 +217,59 @@ func parseFeed(flag, arg string) (crawl.Feed, error) {
 	return crawl.Feed{URI: uri, Format: format}, nil
 }
 
-// isDrive reports whether the colon at i is that of C:\.
-func isDrive(arg string, i int) bool { return i == 1 && len(arg) > 2 }
+// logFile is where the log goes, if not to standard error.
+type logFile struct {
+	file  *os.File // nil: standard error
+	made  bool     // it was not there before
+	begun bool     // the crawl has begun
+}
+
+// close closes the file. One that was made for a crawl that did not begin, and says nothing, is removed.
+func (l *logFile) close() error {
+	if l.file == nil {
+		return nil
+	}
+	info, err := l.file.Stat()
+	err = errors.Join(err, l.file.Close())
+	if err == nil && l.made && !l.begun && info.Size() == 0 {
+		err = os.Remove(l.file.Name())
+	}
+	return err
+}
 
 // log sets the logger: to a file, or to standard error, above the live line.
-func (f *crawlFlags) log(s *crawl.Settings, spider *crawl.Spider, screen *screen, terminal bool) (closeLog func() error, err error) {
-	closeLog = func() error { return nil }
-	level := f.logLevel
-	if level == "" && terminal && f.logFile == "" {
-		level = "warn"
-	}
-	if level != "" {
-		given := crawl.Assignment{Name: "log.level", Value: level, Source: "--log-level"}
-		if f.logLevel == "" {
-			// A default of the terminal's: what -s says stands above it.
-			s.Assign = append([]crawl.Assignment{given}, s.Assign...)
-		} else {
-			s.Assign = append(s.Assign, given)
+func (f *crawlFlags) log(s *crawl.Settings, spider *crawl.Spider, screen *screen, terminal bool) (*logFile, error) {
+	switch {
+	case f.logLevel != "":
+		if !slices.Contains(logLevels, f.logLevel) {
+			return nil, fmt.Errorf("--log-level %s: want debug, info, warn or error", f.logLevel)
 		}
+		s.Assign = append(s.Assign, crawl.Assignment{Name: "log.level", Value: f.logLevel, Source: "--log-level"})
+	case terminal && f.logFile == "":
+		// A default of the terminal's: what -s says stands above it.
+		s.Assign = append([]crawl.Assignment{{Name: "log.level", Value: "warn", Source: "terminal"}}, s.Assign...)
 	}
 	e, err := s.Effective(spider)
 	if err != nil {
-		return closeLog, err
+		return nil, err
 	}
+	logs := &logFile{}
 	var w io.Writer = screen
 	if f.logFile != "" {
-		file, err := os.OpenFile(f.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-		if err != nil {
-			return closeLog, fmt.Errorf("--log-file: %w", err)
+		_, err := os.Lstat(f.logFile)
+		logs.made = errors.Is(err, fs.ErrNotExist)
+		if logs.file, err = os.OpenFile(f.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
+			return nil, fmt.Errorf("--log-file: %w", err)
 		}
-		w, closeLog = file, file.Close
+		w = logs.file
 	}
 	if s.Logger, err = crawl.NewLogger(e.Log, w); err != nil {
-		return closeLog, errors.Join(err, closeLog())
+		return nil, errors.Join(err, logs.close())
 	}
-	s.Logger = s.Logger.WithOptions(zap.AddStacktrace(zap.DPanicLevel))
-	return closeLog, nil
+	return logs, nil
 }
+
+var logLevels = []string{"debug", "info", "warn", "error"}
 
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

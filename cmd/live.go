@@ -17,6 +17,7 @@ import (
 type screen struct {
 	w        io.Writer
 	terminal bool
+	quiet    bool // nothing but errors is written
 
 	mu   sync.Mutex
 	line string // Guarded by mu: what stands on the live line.
@@ -25,16 +26,32 @@ type screen struct {
 func newScreen(w io.Writer, terminal bool) *screen { return &screen{w: w, terminal: terminal} }
 
 // Write writes whole lines above the live one.
-func (s *screen) Write(b []byte) (int, error) {
+func (s *screen) Write(b []byte) (int, error) { return s.write(s.w, b) }
+
+func (s *screen) write(w io.Writer, b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clear()
-	n, err := s.w.Write(b)
+	n, err := w.Write(b)
 	s.draw()
 	return n, err
 }
 
-func (s *screen) print(text string) { _, _ = io.WriteString(s, text) }
+// above writes whole lines to w, which is the same terminal, above the live line.
+func (s *screen) above(w io.Writer) io.Writer { return above{s, w} }
+
+type above struct {
+	s *screen
+	w io.Writer
+}
+
+func (a above) Write(b []byte) (int, error) { return a.s.write(a.w, b) }
+
+func (s *screen) print(text string) {
+	if !s.quiet {
+		_, _ = io.WriteString(s, text)
+	}
+}
 
 // clear removes the live line. Called with mu held.
 func (s *screen) clear() {
@@ -131,22 +148,30 @@ func (r *rate) next(s engine.Snapshot) float64 {
 func liveLine(s engine.Snapshot, perSecond float64) string {
 	media := s.Stats.Int("file_count")
 	parts := []string{
-		fmt.Sprintf("%d pages", pagesOf(s.Stats)),
-		fmt.Sprintf("%d items", s.Stats.Int("item_scraped_count")),
+		count(s.Stats.Int("page_count"), "page"),
+		count(s.Stats.Int("item_scraped_count"), "item"),
 	}
 	if media > 0 || s.Media > 0 {
 		parts = append(parts, fmt.Sprintf("%d media", media))
 	}
 	parts = append(parts,
-		fmt.Sprintf("%.0f/s", perSecond),
+		fmt.Sprintf("%.0f responses/s", perSecond),
 		fmt.Sprintf("%d queued", s.Queue.Queued),
-		fmt.Sprintf("%d errors", s.Stats.Int("log_count/ERROR")),
+		count(s.Stats.Int("log_count/ERROR"), "error"),
 		clock(s.Elapsed),
 	)
 	if s.State != "running" {
 		parts = append([]string{s.State}, parts...)
 	}
 	return strings.Join(parts, " · ")
+}
+
+// count is a number of things.
+func count(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // clock is a duration as people read it: 0:07, 1:02:03.

@@ -1,10 +1,11 @@
 package cmd
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -80,7 +81,7 @@ func (a *app) explain(f *settingsFlags, args *[]string) ([]crawl.Explained, erro
 // chosen keeps the settings that are named, or stand below a name.
 func chosen(all []crawl.Explained, names []string, changed bool) ([]crawl.Explained, error) {
 	found := make([]bool, len(names))
-	var kept []crawl.Explained
+	kept := []crawl.Explained{}
 	for _, s := range all {
 		ok := len(names) == 0
 		for i, n := range names {
@@ -101,14 +102,25 @@ func chosen(all []crawl.Explained, names []string, changed bool) ([]crawl.Explai
 	return kept, nil
 }
 
+// printSettings prints a table. A value that is longer than wide pushes its source aside, and no other's.
 func (a *app) printSettings(all []crawl.Explained) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	for _, s := range all {
-		value := s.Value
-		if value == "" {
-			value = `""`
+	const wide = 24
+	names, values := 0, 0
+	text := func(s crawl.Explained) string {
+		if s.Value == "" {
+			return `""`
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, value, s.Source)
+		return s.Value
+	}
+	for _, s := range all {
+		names = max(names, len(s.Name))
+		if n := utf8.RuneCountInString(text(s)); n <= wide {
+			values = max(values, n)
+		}
+	}
+	w := bufio.NewWriter(a.stdout)
+	for _, s := range all {
+		fmt.Fprintf(w, "%-*s  %-*s  %s\n", names, s.Name, values, text(s), s.Source)
 	}
 	return w.Flush()
 }

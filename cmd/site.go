@@ -56,6 +56,9 @@ func (a *app) serve(ctx context.Context, addr string, products int) error {
 	select {
 	case err = <-served:
 	case <-ctx.Done():
+		if isTerminal(a.stdout) {
+			fmt.Fprintln(a.stdout) // behind ^C
+		}
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = srv.Shutdown(end) // what still runs then is cut

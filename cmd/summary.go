@@ -2,112 +2,193 @@ package cmd
 
 import (
 	"fmt"
-	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tulle-go/tulle/crawl"
 	"github.com/tulle-go/tulle/engine"
+	"github.com/tulle-go/tulle/pipeline"
+	"github.com/tulle-go/tulle/pipeline/feed"
 )
 
-// pagesOf is how many responses were pages, not media.
-func pagesOf(s *crawl.Stats) int64 {
-	return s.Int("scheduler/dequeued")
-}
-
-// summary is the table at the end: what the crawl did, and where the results are.
-func summary(res engine.Result, s *crawl.Settings, took time.Duration) string {
+// summary is the table at the end: what the crawl did, and where the results are. Rows that have nothing to say are left out.
+func summary(res engine.Result, s *crawl.Settings, spider string, took time.Duration) string {
 	st := res.Stats
 	var b strings.Builder
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...))
-	}
-	fmt.Fprintf(&b, "\n%s in %s\n", closing(res.Reason), took.Round(10*time.Millisecond))
+	row := func(name, text string) { fmt.Fprintf(&b, "  %-10s%s\n", name, text) }
+	fmt.Fprintf(&b, "\n%s %s\n", closing(res.Reason), timeText(took))
 
-	row("pages", "%d asked%s", pagesOf(st), breakdown(st, map[string]string{
-		"dupefilter/filtered": "seen before", "retry/count": "asked again", "robotstxt/forbidden": "forbidden by robots.txt",
-		"httperror/response_ignored_count": "with an error status", "offsite/filtered": "offsite",
-	}))
-	row("items", "%d%s", st.Int("item_scraped_count"), breakdown(st, map[string]string{
-		"item_dropped_count": "dropped", "item_error_count": "failed",
-	}))
-	if n := st.Int("file_count") + st.Int("file_status_count/failed"); n > 0 {
-		row("media", "%d stored%s", st.Int("file_count"), breakdown(st, map[string]string{
-			"file_status_count/downloaded": "downloaded", "file_status_count/uptodate": "up to date", "file_status_count/failed": "failed",
-		}))
+	row("pages", fmt.Sprint(st.Int("page_count"), counted(st,
+		"httperror/response_ignored_count", "with an error status",
+	)))
+	if skipped := counts(st,
+		"dupefilter/filtered", "seen before",
+		"robotstxt/forbidden", "forbidden by robots.txt",
+		"offsite/filtered", "offsite",
+		"depth/request_ignored_count", "too deep",
+		"urllength/request_ignored_count", "too long",
+		"link/skipped_count", "malformed",
+	); skipped != "" {
+		row("skipped", skipped)
 	}
-	row("traffic", "%s down", bytesText(st.Int("downloader/response_bytes")))
-	row("errors", "%d%s", st.Int("log_count/ERROR"), kinds(st))
-	for i, f := range s.Feeds {
-		name := ""
-		if i == 0 {
-			name = "feed"
-		}
-		if len(s.Feeds) > 1 && i == 0 {
-			name = "feeds"
-		}
-		where := f.URI
-		if where == "-" {
-			where = "standard output"
-		}
-		row(name, "%s", where)
+	row("items", fmt.Sprint(st.Int("item_scraped_count"), counted(st, "item_dropped_count", "dropped", "item_error_count", "failed")))
+	if n := st.Int("file_count"); n+st.Int("file_status_count/failed") > 0 {
+		row("media", fmt.Sprint(n, list(" (", ")", counts(st, "file_status_count/uptodate", "up to date", "file_status_count/cached", "cached"),
+			failed(st, st.Int("file_status_count/failed"), "media/failed_kind_count/"))))
 	}
-	if s.Images.Store != "" {
-		row("pictures", "%s", s.Images.Store)
-	}
-	if s.Files.Store != "" {
-		row("files", "%s", s.Files.Store)
+	row("traffic", fmt.Sprintf("%s in %s%s", bytesText(st.Int("downloader/response_bytes")), count(st.Int("downloader/request_count"), "request"),
+		counted(st, "retry/count", "asked again")))
+	row("errors", fmt.Sprint(st.Int("log_count/ERROR"), list(" (", ")",
+		failed(st, st.Int("page_failed_count"), "page_failed_kind_count/"), callbacks(st))))
+
+	heads := heads{}
+	for _, f := range s.Feeds {
+		if where := placeOf(f); where != "" {
+			row(heads.next("feed"), where)
+		}
 	}
 	if len(s.Feeds) == 0 && st.Int("item_scraped_count") > 0 {
-		row("feed", "none: add -O items.jsonl to keep the items")
+		row("feed", "none: -O items.jsonl keeps the items")
+	}
+	for _, m := range mediaPlaces(s, spider) {
+		row(heads.next(m.what), m.where)
 	}
 	return b.String()
 }
 
+// closing is how the first line begins; the time follows.
 func closing(reason string) string {
 	switch reason {
 	case "finished":
-		return "Finished"
+		return "Finished in"
 	case "shutdown":
-		return "Stopped"
+		return "Stopped after"
+	case feed.ReasonReaderGone:
+		return "Stopped, because nobody reads the output any more, after"
 	}
-	return "Closed (" + reason + ")"
+	return "Closed (" + reason + ") after"
 }
 
-// breakdown lists counters that are not zero, by their words.
-func breakdown(st *crawl.Stats, words map[string]string) string {
-	var parts []string
-	for _, key := range slices.Sorted(maps.Keys(words)) {
-		if n := st.Int(key); n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, words[key]))
+// heads are names of rows. One that comes again is left blank.
+type heads []string
+
+func (h *heads) next(name string) string {
+	if slices.Contains(*h, name) {
+		return ""
+	}
+	*h = append(*h, name)
+	return name
+}
+
+// placeOf is where a feed is. A feed without items may have left no file.
+func placeOf(f crawl.Feed) string {
+	if f.URI == "-" {
+		return "standard output"
+	}
+	if _, err := os.Stat(f.URI); err != nil && f.SkipEmpty {
+		return ""
+	}
+	return f.URI
+}
+
+type mediaPlace struct{ what, where string }
+
+// mediaPlaces is where the pipelines of this crawl store media. One with a store of its own, a Go value, has no name that could be printed.
+func mediaPlaces(s *crawl.Settings, spider string) []mediaPlace {
+	var all []mediaPlace
+	add := func(what string, store crawl.Store, own, shared string) {
+		uri := own
+		if uri == "" {
+			uri = shared
+		}
+		if place := (mediaPlace{what, strings.ReplaceAll(uri, "{spider}", spider)}); store == nil && uri != "" && !slices.Contains(all, place) {
+			all = append(all, place)
 		}
 	}
+	for _, stage := range s.ItemPipelines {
+		switch p := stage.Pipeline.(type) {
+		case *pipeline.ImagesPipeline:
+			add("pictures", p.Store, p.Settings.Store, s.Images.Store)
+		case *pipeline.FilesPipeline:
+			add("files", p.Store, p.Settings.Store, s.Files.Store)
+		}
+	}
+	return all
+}
+
+// counts lists counters that are not zero, given as pairs of key and words.
+func counts(st *crawl.Stats, pairs ...string) string {
+	var parts []string
+	for pair := range slices.Chunk(pairs, 2) {
+		if n := st.Int(pair[0]); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, pair[1]))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// counted is counts in brackets.
+func counted(st *crawl.Stats, pairs ...string) string { return list(" (", ")", counts(st, pairs...)) }
+
+// failed is "3 failed: 2 timeout, 1 refused", by the kinds below prefix; "" for none.
+func failed(st *crawl.Stats, n int64, prefix string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d failed%s", n, list(": ", "", kinds(st, prefix)))
+}
+
+// callbacks says what the spider's functions failed with.
+func callbacks(st *crawl.Stats) string {
+	n := st.Int("spider_exceptions/count")
+	if n == 0 {
+		return ""
+	}
+	return "callbacks: " + kinds(st, "spider_exceptions/")
+}
+
+// kinds lists the counters below prefix.
+func kinds(st *crawl.Stats, prefix string) string {
+	var keys []string
+	for key := range st.Snapshot() {
+		if kind, ok := strings.CutPrefix(key, prefix); ok && kind != "count" {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	var pairs []string
+	for _, key := range keys {
+		pairs = append(pairs, key, strings.TrimPrefix(key, prefix))
+	}
+	return counts(st, pairs...)
+}
+
+// list joins what is not empty and puts it between two texts; "" if all is.
+func list(before, after string, parts ...string) string {
+	parts = slices.DeleteFunc(slices.Clone(parts), func(s string) bool { return s == "" })
 	if len(parts) == 0 {
 		return ""
 	}
-	return " (" + strings.Join(parts, ", ") + ")"
+	return before + strings.Join(parts, "; ") + after
 }
 
-// kinds says what the errors and failures were.
-func kinds(st *crawl.Stats) string {
-	words := map[string]string{}
-	for key := range st.Snapshot() {
-		for prefix, what := range map[string]string{
-			"media/failed_kind_count/": "media ", "downloader/exception_type_count/": "", "spider_exceptions/": "callback ",
-		} {
-			if kind, ok := strings.CutPrefix(key, prefix); ok && kind != "count" {
-				words[key] = what + kind
-			}
-		}
+// timeText has no more digits than anybody reads.
+func timeText(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(10 * time.Millisecond).String()
 	}
-	return breakdown(st, words)
+	return d.Round(time.Second).String()
 }
 
 func bytesText(n int64) string {
 	units := []string{"B", "kB", "MB", "GB", "TB"}
 	f, i := float64(n), 0
-	for f >= 1000 && i < len(units)-1 {
+	for f >= 999.95 && i < len(units)-1 {
 		f, i = f/1000, i+1
 	}
 	if i == 0 {

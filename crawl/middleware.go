@@ -19,7 +19,7 @@ func (f FetcherFunc) Fetch(ctx context.Context, req *Request) (*Response, error)
 // A Submitter is a [Fetcher] that can be asked without a goroutine that waits. The engine's Fetcher is one.
 type Submitter interface {
 	// Submit returns at once. done is called exactly once, on a goroutine of the engine, with what Fetch would have returned, and owns the response.
-	// When ctx ends first, done gets its error.
+	// When ctx ends first, done gets its error. While done runs what has arrived is held in a budget: it must not wait for another Submit or Fetch.
 	Submit(ctx context.Context, req *Request, done func(*Response, error))
 }
 

@@ -14,9 +14,9 @@ import (
 // Among the slots that may be asked, the best request leaves first: the highest priority; within it the newest (or, by Settings.Order, the oldest); what
 // Start produced comes after the rest, oldest first.
 type Scheduler interface {
-	// Lease hands out up to max requests that may leave now, best first, and takes each one's place at its slot. A leased request stays in the
+	// Lease hands out up to most requests that may leave now, best first, and takes each one's place at its slot. A leased request stays in the
 	// scheduler until it is acknowledged. wake is when a delay or a hold will next end for a slot or request that waits, the zero Time if none does.
-	Lease(now time.Time, max int) (leases []Lease, wake time.Time)
+	Lease(now time.Time, most int) (leases []Lease, wake time.Time)
 	// Reserve takes a place at a slot for a media request, ahead of the pages that wait there. If there is none, wake is when to try again, the zero
 	// Time meaning after the next Release of that slot.
 	Reserve(slot string, now time.Time) (ok bool, wake time.Time)
@@ -41,7 +41,7 @@ type Lease struct {
 	Request *Request
 	// Attempt is how many times the request has been leased since it was last queued, this one included. It counts across kills.
 	Attempt int
-	// Err says that the request's stored form cannot be read; Request is then nil, and the engine fails the lease.
+	// Err says that the request's stored form cannot be read: Request is nil, no place was taken, and the engine fails the lease.
 	Err error
 }
 

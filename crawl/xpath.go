@@ -53,11 +53,7 @@ func (r *Response) XPath(expr string) (nodes []Node) {
 			nodes = nil
 		}
 	}()
-	iter, ok := e.Evaluate(htmlquery.CreateXPathNavigator(root)).(*xpath.NodeIterator)
-	if !ok {
-		r.fail(fmt.Errorf("xpath %q: %w", expr, errNoNodes))
-		return nil
-	}
+	iter := e.Select(htmlquery.CreateXPathNavigator(root))
 	for iter.MoveNext() {
 		nav := iter.Current().(*htmlquery.NodeNavigator)
 		n := Node{Node: nav.Current()}
@@ -96,6 +92,24 @@ func inDocumentOrder(root *html.Node, nodes []Node) []Node {
 	return slices.Compact(nodes)
 }
 
+// parseXPath compiles an expression that gives nodes. Whether it does is tried out on an empty page before the expression is shared: Evaluate changes it, Select
+// works on a copy.
+func parseXPath(expr string) (e *xpath.Expr, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e, err = nil, fmt.Errorf("%v", p)
+		}
+	}()
+	if e, err = xpath.Compile(expr); err != nil {
+		return nil, err
+	}
+	empty := htmlquery.CreateXPathNavigator(&html.Node{Type: html.DocumentNode})
+	if _, ok := e.Evaluate(empty).(*xpath.NodeIterator); !ok {
+		return nil, errNoNodes
+	}
+	return e, nil
+}
+
 func (s *Selectors) compileXPath(expr string) (*xpath.Expr, error) {
 	if s != nil {
 		s.mu.RLock()
@@ -105,7 +119,7 @@ func (s *Selectors) compileXPath(expr string) (*xpath.Expr, error) {
 			return e, nil
 		}
 	}
-	e, err := xpath.Compile(expr)
+	e, err := parseXPath(expr)
 	if err != nil {
 		return nil, fmt.Errorf("xpath %q: %w", expr, err)
 	}

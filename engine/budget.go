@@ -18,7 +18,8 @@ import (
 //	downloads   ConcurrentRequests    from admission to the last byte (loop.active; per host in the scheduler)
 //	pixels      Env.Pixels            while pixels are worked on
 //
-// What has arrived and waits for a callback (pages) or for its pipeline (media) is bounded too: by its number and its bytes.
+// Two more hold admission back, and nobody: what has arrived and waits for a callback (Engine.waiting), and media that has arrived and is in its pipeline's hands
+// (Engine.arrived), each by number and bytes. A pipeline that asks for more while it holds arrived media would wait for itself: crawl.Submitter forbids it.
 
 // places is a budget of equal places.
 type places chan struct{}
@@ -54,6 +55,35 @@ type load struct{ count, bytes atomic.Int64 }
 func (l *load) add(n, size int64) {
 	l.count.Add(n)
 	l.bytes.Add(size)
+}
+
+func (l *load) full(most int) bool {
+	return l.count.Load() >= int64(most) || l.bytes.Load() >= maxWaitingBytes
+}
+
+// pagesFull says that no further page is to be asked, although downloads have room.
+func (e *Engine) pagesFull() bool {
+	return e.waiting.full(e.settings.ConcurrentRequests) || e.items.full()
+}
+
+// mediaFull says so of media.
+func (e *Engine) mediaFull() bool { return e.arrived.full(e.settings.ConcurrentRequests) }
+
+// starve reports whether a budget is full. Then whoever makes room in it wakes the loop: the mark is set before the second look, and freed looks at it after
+// making room.
+func (e *Engine) starve(full func() bool) bool {
+	if !full() {
+		return false
+	}
+	e.starved.Store(true)
+	return full()
+}
+
+// freed is called after room was made in a budget that starve looks at.
+func (e *Engine) freed() {
+	if e.starved.Load() && e.starved.Swap(false) {
+		e.loop.box.nudge()
+	}
 }
 
 // gate is Env.Pixels: a worker per processor, and a budget of pixels.

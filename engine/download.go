@@ -47,15 +47,13 @@ type hosts struct {
 
 type hostKey struct{ scheme, host string }
 
+// opening is a host that is being opened, or is open.
 type opening struct {
 	done chan struct{} // closed when it is open
 }
 
 // open returns when the request's host is open. Whoever comes first opens it, and goes back to the queue if the host has a delay, which robots.txt has used up.
 func (h *hosts) open(ctx context.Context, req *crawl.Request, slot string) error {
-	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-		return nil
-	}
 	key := hostKey{req.URL.Scheme, req.URL.Host}
 	h.mu.RLock()
 	o := h.known[key]
@@ -66,7 +64,7 @@ func (h *hosts) open(ctx context.Context, req *crawl.Request, slot string) error
 			o = &opening{done: make(chan struct{})}
 			h.known[key] = o
 			h.mu.Unlock()
-			return h.ask(ctx, req, slot, o)
+			return h.ask(req, slot, o)
 		}
 		h.mu.Unlock()
 	}
@@ -78,9 +76,14 @@ func (h *hosts) open(ctx context.Context, req *crawl.Request, slot string) error
 	}
 }
 
-func (h *hosts) ask(ctx context.Context, req *crawl.Request, slot string, o *opening) error {
+// ask opens a host. It is the crawl's business, so it does not end when the one who came first leaves.
+func (h *hosts) ask(req *crawl.Request, slot string, o *opening) error {
 	defer close(o.done)
-	e := h.e
+	e, ctx := h.e, h.e.killed
+	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		e.do(func(l *loop) { l.limit(slot, e.slotLimits(slot)) })
+		return nil
+	}
 	origin := req.URL.Scheme + "://" + req.URL.Host
 	asked := false
 	var own crawl.Limits
@@ -99,7 +102,7 @@ func (h *hosts) ask(ctx context.Context, req *crawl.Request, slot string, o *ope
 	if asked && limits.Delay > 0 {
 		limits = limits.Strictest(crawl.Limits{HoldUntil: now.Add(limits.Delay)})
 	}
-	e.loop.box.post(event{kind: loopDo, do: func(l *loop) { l.sched.Limit(slot, limits) }})
+	e.do(func(l *loop) { l.limit(slot, limits) })
 	if limits.HoldUntil.After(now) {
 		return crawl.Reschedule(req, 0, "the host was opened, and has a delay")
 	}

@@ -87,10 +87,12 @@ type Engine struct {
 	workers   *workers
 	callbacks places
 	items     places
-	waiting   load // responses that wait for a callback
-	arrived   load // media that has arrived and is in its pipeline's hands
-	hungry    atomic.Bool
-	stopping  atomic.Bool
+	waiting   load        // responses that wait for a callback
+	arrived   load        // media that has arrived and is in its pipeline's hands
+	hungry    atomic.Bool // there is room for more than is queued: what callbacks produce is wanted at once
+	starved   atomic.Bool // the loop waits for room in a budget
+	stopping  atomic.Bool // for those who are not the loop
+	running   atomic.Bool // the loop runs, or has run
 
 	loop      *loop
 	killed    context.Context // ends when the crawl is stopped at once
@@ -143,8 +145,8 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 	e.startCtx, e.stopStart = context.WithCancel(killed)
 	defer e.stopStart()
 
-	if err := e.open(killed); err != nil {
-		close(e.ended)
+	if err := e.call(func() error { return e.open(killed) }); err != nil {
+		e.end()
 		return Result{}, errors.Join(err, e.close(context.WithoutCancel(ctx)))
 	}
 	e.stats.Set("start_time", e.began.UTC())
@@ -153,20 +155,14 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 		e.guard("trace", func() { f(killed, e.spider) })
 	}
 	stopReport := e.report()
+	e.running.Store(true)
 	e.goStart()
 	e.loop.run()
-
-	l := e.loop
-	for _, ev := range l.box.close() {
-		if ev.kind == mediaAsked {
-			go ev.media.finish(nil, crawl.ErrStopping)
-		}
-	}
-	close(e.ended)
-	e.workers.stop()
+	e.end()
 	stopReport()
 	kill(errKilled)
-	after := context.WithoutCancel(ctx)
+	e.awaitItems()
+	after, l := context.WithoutCancel(ctx), e.loop
 	if f := e.spider.Closed; f != nil {
 		e.guard("spider's Closed", func() { f(after, l.reason) })
 	}
@@ -178,6 +174,29 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 	e.log.Info("spider closed", zap.String("reason", l.reason), zap.Int64("pages", e.counters.pages.Value()),
 		zap.Int64("items", e.counters.scraped.Value()), zap.Int64("media", e.stats.Int("file_count")), zap.Int64("errors", e.stats.Int("log_count/ERROR")))
 	return Result{Reason: l.reason, Stats: e.stats}, err
+}
+
+// end answers those who wait for the loop, which has ended.
+func (e *Engine) end() {
+	for _, ev := range e.loop.box.close() {
+		if ev.kind == mediaAsked || ev.kind == mediaAgain {
+			go ev.media.finish(nil, crawl.ErrStopping)
+		}
+	}
+	close(e.ended)
+	e.workers.stop()
+}
+
+// awaitItems gives the items of pages that were left behind a moment, so that stages are closed when nothing is inside them.
+func (e *Engine) awaitItems() {
+	ctx, cancel := context.WithTimeout(context.Background(), killGrace)
+	defer cancel()
+	for range cap(e.items) {
+		if !e.items.acquire(ctx) {
+			e.log.Warn("stages are closed with items inside them", zap.Int("items", len(e.items)))
+			return
+		}
+	}
 }
 
 // open makes the parts, in the order in which they need each other.
@@ -295,7 +314,7 @@ func (e *Engine) close(ctx context.Context) error {
 		}
 	}
 	if e.loop.sched != nil {
-		if err := e.loop.sched.Close(ctx); err != nil {
+		if err := e.call(func() error { return e.loop.sched.Close(ctx) }); err != nil {
 			errs = append(errs, fmt.Errorf("close the queue: %w", err))
 		}
 	}

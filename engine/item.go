@@ -20,27 +20,38 @@ type itemRun struct {
 // run is the life of an item from Out.Item on: through the stages, then its place and its page are given back.
 func (r itemRun) run() {
 	ctx, p, item, e := r.ctx, r.p, r.item, r.p.e
+	defer p.close()
+	defer func() {
+		e.items.release()
+		e.freed()
+	}()
 	out, err := r.process()
 	if err != nil {
 		e.itemFailed(ctx, p, item, err)
-	} else {
-		e.counters.scraped.Add(1)
-		if f := e.settings.Trace.ItemScraped; f != nil {
-			e.guard("trace", func() { f(ctx, out) })
-		}
+		return
 	}
-	wasFull := e.items.full()
-	e.items.release()
-	if wasFull {
-		e.loop.box.nudge()
+	e.counters.scraped.Add(1)
+	if f := e.settings.Trace.ItemScraped; f != nil {
+		e.guard("trace", func() { f(ctx, out) })
 	}
-	p.close()
 }
 
+// process reports an item that a stage's goroutine did not come back from as failed.
 func (r itemRun) process() (out any, err error) {
+	returned := false
+	defer func() {
+		if !returned && err == nil {
+			r.p.e.itemFailed(r.ctx, r.p, r.item, errGoexit)
+		}
+	}()
 	defer recovered(&err)
-	return r.p.e.chain.Process(r.ctx, r.item)
+	out, err = r.p.e.chain.Process(r.ctx, r.item)
+	returned = true
+	return out, err
 }
+
+// errGoexit is the error of an item whose stage ended its goroutine.
+var errGoexit = errors.New("a stage ended its goroutine")
 
 // itemFailed deals with the error of a hook or a stage.
 func (e *Engine) itemFailed(ctx context.Context, p *page, item any, err error) {
@@ -58,7 +69,7 @@ func (e *Engine) itemFailed(ctx context.Context, p *page, item any, err error) {
 	case errors.As(err, &stop):
 		p.keep.Store(true)
 		e.Stop(stop.Reason)
-	case e.killed.Err() != nil:
+	case e.killed.Err() != nil || errors.Is(err, crawl.ErrStopping):
 		p.keep.Store(true)
 	default:
 		e.stats.Inc("item_error_count")
@@ -109,15 +120,15 @@ func (f *flusher) run() {
 
 		ctx := context.WithoutCancel(f.e.killed)
 		err := f.e.call(func() error { return f.e.chain.Flush(ctx) })
+		if err != nil {
+			f.e.log.Error("items cannot be kept", zap.Error(err))
+			f.e.do(func(l *loop) { l.fail(err) })
+		}
 		for _, p := range pages {
 			if err != nil {
 				p.keep.Store(true)
 			}
 			f.e.loop.box.post(event{kind: pageDone, page: p})
-		}
-		if err != nil {
-			f.e.log.Error("items cannot be kept", zap.Error(err))
-			f.e.loop.box.post(event{kind: loopDo, do: func(l *loop) { l.fail(err) }})
 		}
 	}
 }

@@ -26,8 +26,8 @@ type loop struct {
 
 	starting  bool // Start has not ended
 	startPage *page
-	startWait chan<- struct{}   // Start waits here until the crawl wants more
-	waits     []chan<- struct{} // callbacks that wait here until commits have been applied
+	startWait []chan struct{} // Start waits here until the crawl wants more
+	waits     []chan struct{} // callbacks wait here until commits have been applied
 	paused    bool
 	stopping  bool
 	stopAt    time.Time
@@ -62,12 +62,14 @@ const (
 	pageDone                     // it can be acknowledged
 	mediaAsked                   // a pipeline submits a request
 	mediaLoaded                  // its last byte is in
+	mediaAgain                   // it is to be asked again
 	mediaDone                    // its owner has dealt with it
 	mediaGone                    // its owner has left
 	loopDo                       // anything rarer
 )
 
-// box is where events wait for the loop.
+// box is where events wait for the loop. Whoever makes room in a budget that the loop may wait for posts an event, or nudges: otherwise the loop would sleep
+// while there is work.
 type box struct {
 	mu     sync.Mutex
 	events []event // Guarded by mu.
@@ -130,15 +132,13 @@ func (l *loop) run() {
 
 		l.commit()
 		wake := l.admit(now)
-		l.feed()
+		l.letGo()
 		if l.over(now) {
 			return
 		}
-		if stop := l.leaveBehind(now); !stop.IsZero() && (wake.IsZero() || stop.Before(wake)) {
-			wake = stop
-		}
-		if l.idle == idleWait && (wake.IsZero() || l.idleAgain.Before(wake)) {
-			wake = l.idleAgain
+		wake = earlier(wake, l.leaveBehind(now))
+		if l.idle == idleWait {
+			wake = earlier(wake, l.idleAgain)
 		}
 		var due <-chan time.Time
 		if !wake.IsZero() {
@@ -149,9 +149,8 @@ func (l *loop) run() {
 		case <-l.box.wake:
 		case <-due:
 		case <-l.e.killed.Done():
-			if l.killed() {
-				return
-			}
+			l.windDown()
+			return
 		}
 	}
 }
@@ -168,8 +167,10 @@ func (l *loop) handle(ev *event) {
 		l.media.ask(ev.media)
 	case mediaLoaded:
 		l.release(ev.media.slot)
+	case mediaAgain:
+		l.media.again(l, ev.media)
 	case mediaDone:
-		l.media.done(ev.media)
+		l.media.end(ev.media)
 	case mediaGone:
 		l.media.drop(ev.media)
 	case loopDo:
@@ -197,7 +198,7 @@ func (l *loop) takeOutput(p *page) {
 	switch {
 	case waiting == nil:
 	case p == l.startPage:
-		l.startWait = waiting
+		l.startWait = append(l.startWait, waiting)
 	default:
 		l.waits = append(l.waits, waiting)
 	}
@@ -250,7 +251,7 @@ func (l *loop) remove(p *page) {
 
 // commit hands all that this turn has gathered to the scheduler, as one change.
 func (l *loop) commit() {
-	if len(l.tx.Push)+len(l.tx.Ack)+len(l.tx.Fail)+len(l.tx.Nack)+len(l.tx.Put) == 0 {
+	if l.clean() {
 		return
 	}
 	c := &commit{tx: l.tx}
@@ -265,6 +266,11 @@ func (l *loop) commit() {
 	if c.turn() {
 		l.committed(c)
 	}
+}
+
+// clean says that nothing waits for the next commit.
+func (l *loop) clean() bool {
+	return len(l.tx.Push)+len(l.tx.Ack)+len(l.tx.Fail)+len(l.tx.Nack)+len(l.tx.Put) == 0
 }
 
 // maxCommits is how many commits may be under way before callbacks wait for the queue's writer.
@@ -319,89 +325,88 @@ func (l *loop) admit(now time.Time) (wake time.Time) {
 	}
 	e := l.e
 	room := e.settings.ConcurrentRequests - l.active
-	if e.waiting.count.Load() >= int64(e.settings.ConcurrentRequests) || e.waiting.bytes.Load() >= maxWaitingBytes || e.items.full() {
-		room = 0
-	}
-	if room <= 0 {
+	if room <= 0 || e.starve(e.pagesFull) {
 		e.hungry.Store(false)
 		return wake
 	}
-	leases, pageWake := l.lease(now, room)
+	leases, pageWake := l.sched.Lease(now, room)
 	if len(leases) < room && !e.hungry.Load() {
 		// There is room for more than there is. What callbacks that still run have produced is wanted now.
 		e.hungry.Store(true)
 		if l.takeAll() {
 			l.commit()
-			more, w := l.lease(now, room-len(leases))
-			leases, pageWake = append(leases, more...), w
+			var more []crawl.Lease
+			more, pageWake = l.sched.Lease(now, room-len(leases))
+			leases = append(leases, more...)
 		}
 	}
 	e.hungry.Store(len(leases) < room)
 	for i := range leases {
-		l.startPageOf(&leases[i])
+		l.begin(&leases[i])
 	}
-	if wake.IsZero() || !pageWake.IsZero() && pageWake.Before(wake) {
-		wake = pageWake
-	}
-	return wake
+	return earlier(wake, pageWake)
 }
 
 // maxWaitingBytes is how much of bodies may wait for a callback before no further page is asked.
 const maxWaitingBytes = 64 << 20
 
-func (l *loop) lease(now time.Time, max int) ([]crawl.Lease, time.Time) {
-	return l.sched.Lease(now, max)
-}
-
-// takeAll takes the output of all pages, and reports whether there was any.
+// takeAll takes the output of all callbacks that run, and reports whether there was any.
 func (l *loop) takeAll() bool {
 	for _, p := range l.pages {
-		l.takeOutput(p)
+		if !p.returned.Load() {
+			l.takeOutput(p)
+		}
 	}
 	return len(l.tx.Push) > 0
 }
 
-func (l *loop) startPageOf(lease *crawl.Lease) {
-	p := newPage(l.e, *lease)
-	l.add(p)
+// begin starts a leased page. A lease that cannot be read fails, and takes no place.
+func (l *loop) begin(lease *crawl.Lease) {
 	l.e.counters.dequeued.Add(1)
 	if lease.Err != nil {
 		l.e.log.Error("a queued request cannot be read", zap.Error(lease.Err))
-		p.failure = &crawl.Failure{Lease: lease.ID, Kind: string(crawl.KindRequest), Reason: lease.Err.Error()}
-		l.finish(p)
+		l.tx.Fail = append(l.tx.Fail, crawl.Failure{Lease: lease.ID, Kind: string(crawl.KindRequest), Reason: lease.Err.Error()})
+		l.box.nudge() // for the turn that commits it
 		return
 	}
+	p := newPage(l.e, *lease)
 	p.slot = lease.Request.Slot()
+	l.add(p)
 	l.active++
 	l.e.workers.do(p)
 }
 
-// feed lets callbacks go on when their output has been taken, and Start while the crawl wants more.
-func (l *loop) feed() {
+// letGo lets callbacks go on when their output has been taken, and Start while the crawl wants more.
+func (l *loop) letGo() {
 	if l.commits < maxCommits {
-		for _, w := range l.waits {
-			w <- struct{}{}
-		}
-		l.waits = l.waits[:0]
+		l.waits = closeAll(l.waits)
 	}
-	if l.startWait == nil {
-		return
+	if len(l.startWait) > 0 && l.wantsMore() {
+		l.startWait = closeAll(l.startWait)
 	}
-	if !l.stopping {
-		c := l.sched.Counts()
-		ahead := l.e.settings.Start.Ahead
-		if l.paused || ahead > 0 && (c.Ready >= 2*l.e.settings.ConcurrentRequests || c.Queued >= ahead) {
-			return
-		}
+}
+
+// wantsMore says that Start may go on: few requests could leave now, and not too many are queued.
+func (l *loop) wantsMore() bool {
+	if l.stopping {
+		return true // to be told so
 	}
-	l.startWait <- struct{}{}
-	l.startWait = nil
+	c, ahead := l.sched.Counts(), l.e.settings.Start.Ahead
+	return !l.paused && (ahead < 0 || c.Ready < 2*l.e.settings.ConcurrentRequests && c.Queued < ahead)
+}
+
+func closeAll(list []chan struct{}) []chan struct{} {
+	for _, ch := range list {
+		close(ch)
+	}
+	clear(list)
+	return list[:0]
 }
 
 // over reports whether the crawl is: nothing is queued, delayed, leased, parsed, parked, committing or stored, and Start has ended. Before that it
 // asks SpiderIdle.
 func (l *loop) over(now time.Time) bool {
-	if len(l.pages) > 0 || l.media.jobs > 0 || l.commits > 0 {
+	if len(l.pages) > 0 || l.media.jobs > 0 || l.commits > 0 || !l.clean() {
 		return false
 	}
 	if l.stopping {
@@ -411,12 +416,12 @@ func (l *loop) over(now time.Time) bool {
 		return false
 	}
 	if l.e.settings.Trace.SpiderIdle == nil {
-		l.close(reasonFinished)
+		l.because(reasonFinished)
 		return true
 	}
 	switch l.idle {
 	case idleDone:
-		l.close(reasonFinished)
+		l.because(reasonFinished)
 		return true
 	case busy:
 		l.askIdle()
@@ -436,8 +441,11 @@ func (l *loop) askIdle() {
 	l.e.goIdle(p)
 }
 
-// close sets the reason, once.
-func (l *loop) close(reason string) {
+// because sets the reason of the end, once.
+func (l *loop) because(reason string) {
+	if reason == "" {
+		reason = "stopped"
+	}
 	if l.reason == "" {
 		l.reason = reason
 	}
@@ -445,7 +453,7 @@ func (l *loop) close(reason string) {
 
 // stop ends the crawl: nothing new is asked, what is in flight is finished.
 func (l *loop) stop(reason string) {
-	l.close(reason)
+	l.because(reason)
 	if l.stopping {
 		return
 	}
@@ -481,9 +489,7 @@ func (l *loop) leaveBehind(now time.Time) (wake time.Time) {
 			since = l.stopAt
 		}
 		if due := since.Add(l.e.settings.StopTimeout); now.Before(due) {
-			if wake.IsZero() || due.Before(wake) {
-				wake = due
-			}
+			wake = earlier(wake, due)
 			continue
 		}
 		l.e.log.Warn("left behind: it does not return", zap.Stringer("page", p), zap.Duration("stop_timeout", l.e.settings.StopTimeout))
@@ -494,21 +500,22 @@ func (l *loop) leaveBehind(now time.Time) (wake time.Time) {
 	return wake
 }
 
-// killed reports whether the loop may return at once: it waits a moment for those who obey their context.
-func (l *loop) killed() bool {
+// windDown ends a crawl whose context has ended: it waits a moment for those who obey theirs.
+func (l *loop) windDown() {
 	l.stop(reasonShutdown)
 	deadline := time.NewTimer(killGrace)
 	defer deadline.Stop()
 	for {
+		l.now = time.Now()
 		evs := l.box.take(nil)
 		for i := range evs {
 			l.handle(&evs[i])
 		}
 		l.commit()
-		l.feed()
-		l.media.kill()
-		if l.over(time.Now()) {
-			return true
+		l.letGo()
+		l.media.giveUp()
+		if l.over(l.now) {
+			return
 		}
 		select {
 		case <-l.box.wake:
@@ -516,7 +523,7 @@ func (l *loop) killed() bool {
 			for _, p := range l.pages {
 				p.abandoned.Store(true)
 			}
-			return true
+			return
 		}
 	}
 }

@@ -41,7 +41,16 @@ func (s *sink) Request(req *crawl.Request) (bool, error) {
 		return true, err
 	}
 	p.push(push)
-	return !e.stopping.Load(), nil
+	return s.goOn(), nil
+}
+
+// goOn is false in a stop. A page whose callback was told so may be incomplete: its lease stays.
+func (s *sink) goOn() bool {
+	if !s.p.e.stopping.Load() {
+		return true
+	}
+	s.p.keep.Store(true)
+	return false
 }
 
 // dropped counts a request that a hook refused.
@@ -54,7 +63,7 @@ func (s *sink) dropped(req *crawl.Request, err error) (bool, error) {
 	if f := e.settings.Trace.RequestDropped; f != nil {
 		e.guard("trace", func() { f(req, err) })
 	}
-	return !e.stopping.Load(), nil
+	return s.goOn(), nil
 }
 
 // SkipLink counts a link that is none.
@@ -72,7 +81,7 @@ func (s *sink) Put(key string, value json.RawMessage) bool {
 	s.p.emitted.Store(true)
 	s.p.e.state.put(key, value)
 	s.p.put(key, value)
-	return !s.p.e.stopping.Load()
+	return s.goOn()
 }
 
 // Get reads what was put last.
@@ -88,12 +97,13 @@ func (s *sink) Item(item any) bool {
 	item, err := e.hooks.Item(s.ctx, s.resp, item)
 	if err != nil {
 		e.itemFailed(s.ctx, p, item, err)
-		return !e.stopping.Load()
+		return s.goOn()
 	}
 	if !e.items.tryAcquire() {
 		// Full: what was produced so far must not wait with it.
 		p.wantTaken()
-		if !e.items.acquire(e.killed) {
+		var ok bool
+		if p.pause(func() { ok = e.items.acquire(e.killed) }); !ok {
 			p.keep.Store(true)
 			return false
 		}
@@ -106,7 +116,7 @@ func (s *sink) Item(item any) bool {
 	} else {
 		e.workers.do(run)
 	}
-	return !e.stopping.Load()
+	return s.goOn()
 }
 
 // state is what Out.Save and Checkpoint have stored, as this process sees it.

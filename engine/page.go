@@ -27,14 +27,15 @@ type page struct {
 	abandoned atomic.Bool  // user code did not return: nothing of it is taken
 	keep      atomic.Bool  // the lease stays as it is: an item of it was not finished
 	emitted   atomic.Bool  // something was handed over
+	returned  atomic.Bool  // the callback has returned: it produces nothing more
 	hasItems  atomic.Bool
 
 	mu      sync.Mutex
 	pushes  []crawl.Push      // Guarded by mu: produced, and not taken by the loop yet.
 	puts    map[string][]byte // likewise
-	waiting chan<- struct{}   // Guarded by mu: where the producer waits for the loop.
+	waiting chan struct{}     // Guarded by mu: where producers wait for the loop, which closes it.
 
-	// Set before the page is done, read by the loop after it. At most one is set; with none the lease is acknowledged.
+	// Set before the page is done, read by the loop after it. The first that is set counts; with none the lease is acknowledged.
 	again    *crawl.Nack
 	failure  *crawl.Failure
 	whenDone func(*loop)
@@ -57,33 +58,54 @@ func (p *page) String() string {
 // run is the life of a page: downloaded, its host's place given back, parsed, and done when its last item is.
 func (p *page) run() {
 	e := p.e
+	defer p.close()
 	resp, err := e.download(e.killed, p.lease.Request, p.slot)
 	if err != nil {
 		e.loop.box.post(event{kind: pageLoaded, page: p})
 		p.failed(err)
-		p.close()
 		return
 	}
-	e.counters.pages.Add(1)
-	size := resp.Body.Size()
-	if !e.callbacks.tryAcquire() {
-		// Responses that wait for a callback are counted before the place is given back, so that the loop sees them.
-		e.waiting.add(1, size)
-		e.loop.box.post(event{kind: pageLoaded, page: p})
-		ok := e.callbacks.acquire(e.killed)
-		e.waiting.add(-1, -size)
-		if !ok {
-			p.keep.Store(true)
-			_ = resp.Close()
-			p.close()
-			return
-		}
-	} else {
-		e.loop.box.post(event{kind: pageLoaded, page: p})
+	if !p.enter(resp.Body.Size()) {
+		p.keep.Store(true)
+		_ = resp.Close()
+		return
 	}
+	defer e.callbacks.release()
 	p.parse(resp)
-	e.callbacks.release()
-	p.close()
+}
+
+// enter tells the loop that the host's place is free, and takes a place among the callbacks. What waits for one is counted before the loop is told, so that it
+// sees it. It reports false if the crawl is killed.
+func (p *page) enter(size int64) bool {
+	e := p.e
+	loaded := event{kind: pageLoaded, page: p}
+	if e.callbacks.tryAcquire() {
+		e.loop.box.post(loaded)
+		return true
+	}
+	e.waiting.add(1, size)
+	e.loop.box.post(loaded)
+	ok := e.callbacks.acquire(e.killed)
+	e.waiting.add(-1, -size)
+	e.freed()
+	return ok
+}
+
+// user marks the time in which user code runs. If that ends its goroutine, which is what t.FailNow does, it is logged as an error.
+func (p *page) user(f func()) {
+	returned := false
+	p.userSince.Store(time.Now().UnixNano())
+	defer func() {
+		p.userSince.Store(0)
+		p.returned.Store(true)
+		if !returned {
+			p.e.stats.Inc("spider_exceptions/count")
+			p.e.stats.Inc("spider_exceptions/goexit")
+			p.e.log.Error("callback ended its goroutine", zap.Stringer("page", p))
+		}
+	}()
+	f()
+	returned = true
 }
 
 // parse runs the response hooks and the callback, and deals with what they return.
@@ -94,27 +116,26 @@ func (p *page) parse(resp *crawl.Response) {
 			e.log.Warn("response not closed", zap.Stringer("page", p), zap.Error(err))
 		}
 	}()
-	p.userSince.Store(time.Now().UnixNano())
-	defer p.userSince.Store(0)
-
 	resp.Selectors = e.selectors
 	ctx := crawl.WithOrigin(e.killed, p.lease.Request)
 	out := crawl.NewOut(resp, p.newSink(ctx, resp))
-	if err := p.show(ctx, resp); err != nil {
-		p.refused(ctx, resp, err, out)
-		return
-	}
-	err := p.callback(ctx, resp, out)
-	if err == nil {
-		err = out.Err()
-	}
-	if err == nil {
-		err = resp.Err()
-	}
-	if err != nil {
-		p.erred(ctx, resp, err, out)
-	}
-	p.shut(out)
+	defer p.shut(out)
+	p.user(func() {
+		if err := p.show(ctx, resp); err != nil {
+			p.refused(ctx, resp, err, out)
+			return
+		}
+		err := p.callback(ctx, resp, out)
+		if err == nil {
+			err = out.Err()
+		}
+		if err == nil {
+			err = resp.Err()
+		}
+		if err != nil {
+			p.erred(ctx, resp, err, out)
+		}
+	})
 }
 
 // show shows the response to the hooks.
@@ -146,7 +167,7 @@ func (p *page) erred(ctx context.Context, resp *crawl.Response, err error, out *
 	if p.steered(err) {
 		return
 	}
-	if e.killed.Err() != nil && errors.Is(err, context.Canceled) {
+	if e.killed.Err() != nil {
 		p.keep.Store(true)
 		return
 	}
@@ -194,20 +215,20 @@ func (p *page) reschedule(re *crawl.RescheduleError) {
 	}
 	nack, err := crawl.NewNack(p.lease.ID, p.lease.Request, req, notBefore)
 	if err != nil {
-		p.failed(err)
+		p.logFailure(fmt.Errorf("rescheduled: %w", err))
 		return
 	}
 	p.again = &nack
 	p.e.log.Debug("asked again", zap.Stringer("page", req), zap.Duration("after", re.After), zap.String("why", re.Reason))
 	if re.HoldSlot > 0 {
-		p.e.loop.box.post(event{kind: loopDo, do: func(l *loop) { l.holdSlot(p.slot, re) }})
+		p.e.do(func(l *loop) { l.holdSlot(p.slot, re) })
 	}
 }
 
 // refused is a response that a hook keeps from its callback.
 func (p *page) refused(ctx context.Context, resp *crawl.Response, err error, out *crawl.Out) {
 	e := p.e
-	if p.steered(err) {
+	if p.unseen(err) {
 		return
 	}
 	if herr := e.call(func() error { return e.hooks.Error(ctx, resp, err, out) }); herr == nil {
@@ -228,10 +249,21 @@ func (p *page) refused(ctx context.Context, resp *crawl.Response, err error, out
 // transientStatus says that asking again another day may help.
 func transientStatus(status int) bool { return status >= 500 || status == 429 || status == 408 }
 
+// unseen obeys a steering error that keeps a page from its callback. One that is not reached because the crawl closes keeps its lease.
+func (p *page) unseen(err error) bool {
+	if !p.steered(err) {
+		return false
+	}
+	if p.again == nil {
+		p.keep.Store(true)
+	}
+	return true
+}
+
 // failed is a request that got no response.
 func (p *page) failed(err error) {
 	e := p.e
-	if p.steered(err) {
+	if p.unseen(err) {
 		return
 	}
 	if e.killed.Err() != nil {
@@ -239,14 +271,19 @@ func (p *page) failed(err error) {
 		return
 	}
 	p.logFailure(err)
-	if !e.callbacks.acquire(e.killed) {
+	if e.spider.Errback == nil {
+		return
+	}
+	e.waiting.add(1, 0)
+	ok := e.callbacks.acquire(e.killed)
+	e.waiting.add(-1, 0)
+	e.freed()
+	if !ok {
 		p.keep.Store(true)
 		return
 	}
 	defer e.callbacks.release()
-	p.userSince.Store(time.Now().UnixNano())
-	defer p.userSince.Store(0)
-	p.errback(crawl.WithOrigin(e.killed, p.lease.Request), err)
+	p.user(func() { p.errback(crawl.WithOrigin(e.killed, p.lease.Request), err) })
 }
 
 // logFailure logs and counts a request that failed for good, and says what its lease becomes.
@@ -278,6 +315,7 @@ func (p *page) errback(ctx context.Context, err error) {
 		resp = status.Response
 	}
 	out := crawl.NewOut(resp, p.newSink(ctx, resp))
+	defer p.shut(out)
 	eerr := e.call(func() error { return e.spider.Errback(ctx, p.lease.Request, err, out) })
 	if eerr == nil {
 		eerr = out.Err()
@@ -285,7 +323,6 @@ func (p *page) errback(ctx context.Context, err error) {
 	if eerr != nil {
 		p.erred(ctx, resp, eerr, out)
 	}
-	p.shut(out)
 }
 
 // close ends one of the things that keep the page open; the last one makes it done.
@@ -315,25 +352,34 @@ func (p *page) wantTaken() {
 func (p *page) push(push crawl.Push) {
 	p.mu.Lock()
 	p.pushes = append(p.pushes, push)
-	n := len(p.pushes)
 	var wait chan struct{}
-	if n >= maxOutput {
-		wait = make(chan struct{}, 1)
-		p.waiting = wait
+	if len(p.pushes) >= maxOutput {
+		if p.waiting == nil {
+			p.waiting = make(chan struct{})
+		}
+		wait = p.waiting
 	}
 	p.mu.Unlock()
-	switch {
-	case wait != nil:
-		if !p.e.loop.box.post(event{kind: pageOutput, page: p}) {
-			return
+	if wait == nil {
+		if p.e.hungry.Load() {
+			p.e.loop.box.post(event{kind: pageOutput, page: p})
 		}
+		return
+	}
+	p.e.loop.box.post(event{kind: pageOutput, page: p})
+	p.pause(func() {
 		select {
 		case <-wait:
 		case <-p.e.ended:
 		}
-	case p.e.hungry.Load():
-		p.e.loop.box.post(event{kind: pageOutput, page: p})
-	}
+	})
+}
+
+// pause stops the clock of user code while it waits for the engine.
+func (p *page) pause(wait func()) {
+	p.userSince.Store(0)
+	defer func() { p.userSince.Store(time.Now().UnixNano()) }()
+	wait()
 }
 
 // maxOutput is how many requests of one page wait for the loop before their producer does.

@@ -16,19 +16,21 @@ func (e *Engine) goStart() {
 	p := newPage(e, crawl.Lease{})
 	l.startPage = p
 	l.add(p)
-	p.userSince.Store(e.began.UnixNano())
 	go func() {
+		defer p.close()
+		err := errStartExit
+		defer func() { e.do(func(l *loop) { l.started(err) }) }()
 		out := crawl.NewOut(nil, p.newSink(e.killed, nil))
-		err := e.call(func() error { return e.start(e.startCtx, out) })
+		defer p.shut(out)
+		p.user(func() { err = e.call(func() error { return e.start(e.startCtx, out) }) })
 		if err == nil {
 			err = out.Err()
 		}
-		p.shut(out)
-		p.userSince.Store(0)
-		e.do(func(l *loop) { l.started(err) })
-		p.close()
 	}()
 }
+
+// errStartExit is the error of a Start that ended its goroutine.
+var errStartExit = errors.New("it ended its goroutine")
 
 // start is the spider's own, or asks its StartURLs. One that is no URL is logged, and the others are asked.
 func (e *Engine) start(ctx context.Context, out *crawl.Out) error {
@@ -57,7 +59,7 @@ func (l *loop) started(err error) {
 	case err == nil:
 	case errors.As(err, &stop):
 		l.stop(stop.Reason)
-	case l.stopping && errors.Is(err, context.Canceled):
+	case l.e.startCtx.Err() != nil:
 		// It was asked to end, and did.
 	default:
 		fields := []zap.Field{zap.Error(err)}
@@ -68,7 +70,7 @@ func (l *loop) started(err error) {
 		l.e.log.Error("start failed", fields...)
 		l.e.stats.Inc("spider_exceptions/count")
 		l.e.stats.Inc("spider_exceptions/" + errorName(err))
-		l.close(reasonStartError)
+		l.because(reasonStartError)
 		if f := l.e.settings.Trace.SpiderError; f != nil {
 			l.e.guard("trace", func() { f(l.e.killed, nil, err) })
 		}
@@ -78,28 +80,28 @@ func (l *loop) started(err error) {
 // goIdle asks SpiderIdle whether there is more.
 func (e *Engine) goIdle(p *page) {
 	go func() {
+		defer p.close()
+		var err error
+		p.whenDone = func(l *loop) { l.idleAnswered(err) }
 		out := crawl.NewOut(nil, p.newSink(e.killed, nil))
-		err := e.call(func() error { return e.settings.Trace.SpiderIdle(e.startCtx, out) })
+		defer p.shut(out)
+		p.user(func() { err = e.call(func() error { return e.settings.Trace.SpiderIdle(e.startCtx, out) }) })
 		if err == nil {
 			err = out.Err()
 		}
-		p.shut(out)
-		p.whenDone = func(l *loop) { l.idleAnswered(p, err) }
-		p.close()
 	}()
 }
 
-func (l *loop) idleAnswered(p *page, err error) {
+// idleAnswered is told what SpiderIdle wants. If it has asked for pages the commit that follows makes the crawl busy.
+func (l *loop) idleAnswered(err error) {
 	var stop *crawl.CloseSpiderError
 	l.idle = idleDone
 	switch {
 	case errors.As(err, &stop):
-		l.close(stop.Reason)
+		l.because(stop.Reason)
 	case errors.Is(err, crawl.ErrDontClose):
 		l.idle, l.idleAgain = idleWait, time.Now().Add(idleInterval)
 	case err != nil:
 		l.e.log.Error("idle hook failed", zap.Error(err))
-	case p.emitted.Load():
-		l.idle = busy
 	}
 }

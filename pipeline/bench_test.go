@@ -78,7 +78,7 @@ func TestParkedItemIsCheap(t *testing.T) {
 		done(nil, crawl.IgnoreRequest("enough"))
 	}
 	wg.Wait()
-	require.Equal(t, goroutines+n, now)
+	require.LessOrEqual(t, now, goroutines+n)
 	require.LessOrEqual(t, each, uint64(parkedItemBytes))
 }
 

@@ -14,7 +14,7 @@
 //     parked: it gives its place in the chain to others and waits on its one goroutine for all its flights.
 //  6. flight.go: what arrives is judged, by status and length, and handed to the kind's Store on the goroutine that the downloader has for it. A spooled body
 //     is never read into memory: the store takes the file over by a rename, or copies it as a stream.
-//  7. images.go: the header is read, the limits are checked, and if pixels are needed, they are decoded once, inside Env.Pixels (pixels.go, exif.go), made
+//  7. images.go: the header is read, the limits are checked, and if pixels are needed, they are decoded once, inside Env.Pixels (pixels*.go, exif.go), made
 //     into thumbnails (thumbs.go) and JPEG (encode.go). A JPEG that is RGB and upright is stored as it is. The full picture is stored last.
 //  8. What has landed is counted, a failure is logged once with its page and URL, and all who waited get the same outcome, each with his own URL.
 //  9. The results are in the item's field, in the order of its URLs, without those that failed. The item takes a place in the chain again and goes on.

@@ -39,14 +39,18 @@ type MediaError struct {
 
 func (e *MediaError) Error() string {
 	text := "media <" + e.URL + ">: " + string(e.Kind)
-	cause := e.Err
-	if d, ok := cause.(*crawl.DownloadError); ok {
-		cause = d.Err // It would name URL and kind again.
+	if cause := e.cause(); cause != nil {
+		text += ": " + cause.Error()
 	}
-	if cause == nil {
-		return text
+	return text
+}
+
+// cause is Err without what the failure says anyway.
+func (e *MediaError) cause() error {
+	if d, ok := e.Err.(*crawl.DownloadError); ok {
+		return d.Err
 	}
-	return text + ": " + cause.Error()
+	return e.Err
 }
 
 func (e *MediaError) Unwrap() error { return e.Err }

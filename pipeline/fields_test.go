@@ -77,7 +77,7 @@ func TestFieldsOfAllKindsOfItems(t *testing.T) {
 		"map of any":       {map[string]any{"image_urls": []any{"a"}}, []string{"a"}, map[string]any{"image_urls": []any{"a"}, "images": list}},
 		"map with one":     {map[string]any{"image_urls": "a"}, []string{"a"}, map[string]any{"image_urls": "a", "images": list}},
 		"map without":      {map[string]any{}, nil, map[string]any{"images": list}},
-		"map type":         {http2{"image_urls": "a"}, []string{"a"}, http2{"image_urls": "a", "images": list}},
+		"map type":         {anyMap{"image_urls": "a"}, []string{"a"}, anyMap{"image_urls": "a", "images": list}},
 		"neither":          {new(int), nil, new(int)},
 		"nil":              {(*tagged)(nil), nil, (*tagged)(nil)},
 	}
@@ -97,7 +97,7 @@ func TestFieldsOfAllKindsOfItems(t *testing.T) {
 	}
 }
 
-type http2 map[stringly]any
+type anyMap map[stringly]any
 
 // Fields with the names of other types and pipelines do not get in each other's way.
 func TestResultsOfATypeOfOnesOwn(t *testing.T) {

@@ -120,7 +120,6 @@ type fakeSite struct {
 	mu       sync.Mutex
 	asked    map[string]int
 	requests []*crawl.Request
-	now, max int
 }
 
 var (
@@ -136,14 +135,7 @@ func (s *fakeSite) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respon
 	s.mu.Lock()
 	s.asked[req.URL.String()]++
 	s.requests = append(s.requests, req.Clone())
-	s.now++
-	s.max = max(s.max, s.now)
 	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		s.now--
-		s.mu.Unlock()
-	}()
 	if err := s.fail[req.URL.String()]; err != nil {
 		return nil, err
 	}

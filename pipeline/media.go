@@ -268,7 +268,7 @@ func (m *media) fail(ctx context.Context, req *crawl.Request, failed *MediaError
 	m.stats.Inc("file_status_count/failed")
 	m.stats.Inc("media/failed_kind_count/" + string(failed.Kind))
 	fields := []zap.Field{
-		zap.String("kind", string(failed.Kind)), zap.String("url", failed.URL), page(ctx), zap.Error(failed),
+		zap.String("kind", string(failed.Kind)), zap.String("url", failed.URL), page(ctx), zap.Error(failed.cause()),
 	}
 	var panicked *crawl.PanicError
 	if errors.As(failed, &panicked) {

@@ -256,7 +256,7 @@ func TestWhichFailuresAreRemembered(t *testing.T) {
 		"500":         {answer: status(500), kind: KindStatus},
 		"503":         {answer: status(503), kind: KindStatus},
 		"empty":       {answer: text(""), kind: KindEmpty, remembers: true},
-		"redirect":    {answer: http.RedirectHandler("/else", 302).ServeHTTP, kind: KindRedirect, remembers: true},
+		"redirect":    {answer: http.RedirectHandler("/else", http.StatusFound).ServeHTTP, kind: KindRedirect, remembers: true},
 		"undecodable": {answer: text("<html>no picture"), kind: KindUndecodable, remembers: true},
 		"too small":   {answer: serve("image/jpeg", jpegOf(t, 5, 5)), kind: KindTooSmall, remembers: true},
 		"too large":   {answer: text(strings.Repeat("x", 2000)), kind: crawl.KindTooLarge, remembers: true},
@@ -318,7 +318,7 @@ func TestWhichFailuresAreRemembered(t *testing.T) {
 func TestMediaErrorSaysWhatHappened(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, crawl.Settings{}, map[string]http.HandlerFunc{
-		"/404": status(404), "/empty": text(""), "/moved": http.RedirectHandler("https://other.example/x", 302).ServeHTTP,
+		"/404": status(404), "/empty": text(""), "/moved": http.RedirectHandler("https://other.example/x", http.StatusFound).ServeHTTP,
 	})
 	b.site.fail = map[string]error{
 		site + "/timeout":                        &crawl.DownloadError{Kind: crawl.KindTimeout, URL: site + "/timeout", Err: errors.New("not done within 3m")},
@@ -660,7 +660,7 @@ func TestKnobsOfMediaRequests(t *testing.T) {
 // D5 D6 D7
 func TestRedirects(t *testing.T) {
 	t.Parallel()
-	site1 := map[string]http.HandlerFunc{"/old.txt": http.RedirectHandler("/new.bin", 302).ServeHTTP, "/new.bin": text("x")}
+	site1 := map[string]http.HandlerFunc{"/old.txt": http.RedirectHandler("/new.bin", http.StatusFound).ServeHTTP, "/new.bin": text("x")}
 	b := newBench(t, crawl.Settings{}, site1)
 	p, _ := keeping()
 	var results []Result

@@ -380,13 +380,17 @@ var lanczosTable = sync.OnceValue(func() imaging.ResampleFilter {
 })
 
 // sharpened also gives back what averaging took. An average over a length b, in pixels of the thumbnail, damps a wave of frequency f by sinc(b*f), about
-// 1 - (pi*b*f)^2/6; subtracting a 24th of the second difference over b raises it by as much.
+// 1 - (pi*b*f)^2/6; subtracting a 24th of the second difference over b raises it by as much. What that adds beyond the filter's support is next to nothing and
+// is left out.
 func sharpened(filter imaging.ResampleFilter, b float64) imaging.ResampleFilter {
-	kernel := filter.Kernel
-	return imaging.ResampleFilter{
-		Support: filter.Support + b,
-		Kernel:  func(x float64) float64 { return kernel(x) - (kernel(x-b)-2*kernel(x)+kernel(x+b))/24 },
+	kernel, support := filter.Kernel, filter.Support
+	filter.Kernel = func(x float64) float64 {
+		if math.Abs(x) >= support {
+			return 0
+		}
+		return kernel(x) - (kernel(x-b)-2*kernel(x)+kernel(x+b))/24
 	}
+	return filter
 }
 
 // halfOf gives the mean of what filter gives for two neighbouring pixels, which is what a JPEG encoder makes of their chroma.

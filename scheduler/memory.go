@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -139,7 +140,7 @@ func (m *Memory) check(tx *crawl.Tx) error {
 // newEntry makes the queue's form of a push. Its rank puts newer ones first, or older ones by OrderBreadth, and what Start produced last, older ones first.
 func (m *Memory) newEntry(id uint64, p *crawl.Push) entry {
 	m.rank++
-	e := entry{enc: string(p.Encoded), id: id, rank: m.rank, priority: int32(p.Priority)}
+	e := entry{enc: string(p.Encoded), id: id, rank: m.rank, priority: int32(min(max(p.Priority, math.MinInt32), math.MaxInt32))}
 	if p.Parent == 0 || m.opts.Order == crawl.OrderBreadth {
 		e.rank = -m.rank
 	}
@@ -229,16 +230,20 @@ func (m *Memory) advance(now time.Time) {
 }
 
 // Lease hands out the best requests of slots that may be asked.
-func (m *Memory) Lease(now time.Time, max int) (leases []crawl.Lease, wake time.Time) {
+func (m *Memory) Lease(now time.Time, most int) (leases []crawl.Lease, wake time.Time) {
 	m.advance(now)
-	for len(leases) < max && m.ready.len() > 0 {
+	for len(leases) < most && m.ready.len() > 0 {
 		s := *m.ready.top()
 		e := s.queue.pop()
 		m.queued--
 		e.attempt++
-		m.take(s)
-		m.leased[e.id] = leased{entry: e, slot: s.name}
 		req, err := crawl.ParseWire(e.enc)
+		if err == nil {
+			m.take(s)
+		} else {
+			m.settle(s)
+		}
+		m.leased[e.id] = leased{entry: e, slot: s.name}
 		leases = append(leases, crawl.Lease{ID: e.id, Request: req, Attempt: int(e.attempt), Err: err})
 	}
 	if m.waiting.len() > 0 {

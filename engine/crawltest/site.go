@@ -66,6 +66,7 @@ type host struct {
 type hold struct {
 	match func(*http.Request) bool
 	free  chan struct{}
+	once  sync.Once // closes free
 	here  chan struct{}
 }
 
@@ -132,14 +133,8 @@ func (s *site) Hold(suffix string) Held {
 // Wait returns when one more request has arrived to be held.
 func (h Held) Wait() { <-h.h.here }
 
-// Release lets the held requests be answered, and all that come later. It may be called more than once, by one goroutine.
-func (h Held) Release() {
-	select {
-	case <-h.h.free:
-	default:
-		close(h.h.free)
-	}
-}
+// Release lets the held requests be answered, and all that come later. It may be called more than once.
+func (h Held) Release() { h.h.once.Do(func() { close(h.h.free) }) }
 
 func urlOf(r *http.Request) string {
 	scheme := "http"

@@ -60,7 +60,7 @@ func (s *Feeds) apart(f *feed) error {
 		a, aFile := f.file.(*file)
 		b, bFile := other.file.(*file)
 		if aFile && bFile && os.SameFile(a.info, b.info) {
-			return fmt.Errorf("this file is feed %s already", other.conf.URI)
+			return errors.New("this file is another feed's already")
 		}
 	}
 	return nil

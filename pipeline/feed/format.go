@@ -17,9 +17,11 @@ import (
 // formats are the built-in ones.
 func formats() map[string]crawl.FeedFormat {
 	return map[string]crawl.FeedFormat{
-		"jsonl": func(f crawl.Feed) (crawl.FeedEncoder, error) { return &jsonLines{object: object{fields: f.Fields}}, nil },
-		"json":  func(f crawl.Feed) (crawl.FeedEncoder, error) { return &jsonArray{object{fields: f.Fields}}, nil },
-		"csv":   func(f crawl.Feed) (crawl.FeedEncoder, error) { return &table{columns: f.Fields}, nil },
+		"jsonl": func(f crawl.Feed) (crawl.FeedEncoder, error) {
+			return &jsonLines{object: object{fields: f.Fields}}, nil
+		},
+		"json": func(f crawl.Feed) (crawl.FeedEncoder, error) { return &jsonArray{object{fields: f.Fields}}, nil },
+		"csv":  func(f crawl.Feed) (crawl.FeedEncoder, error) { return &table{columns: f.Fields}, nil },
 	}
 }
 

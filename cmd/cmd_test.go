@@ -1,0 +1,602 @@
+package cmd_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/tulle-go/tulle/cmd"
+	"github.com/tulle-go/tulle/crawl"
+	"github.com/tulle-go/tulle/spiders/bundled"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// asProgram in the environment makes the test binary the program.
+const asProgram = "TULLE_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		cmd.Main(program())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// program has the bundled spiders, and some that misbehave.
+func program() cmd.Program {
+	p := cmd.Program{Spiders: bundled.Spiders()}
+	p.Spiders["tiny"] = tiny
+	p.Spiders["broken"] = func(map[string]string) (*crawl.Spider, error) { return nil, errors.New("no catalogue") }
+	p.Spiders["none"] = func(map[string]string) (*crawl.Spider, error) { return nil, nil }
+	p.Spiders["nameless"] = func(map[string]string) (*crawl.Spider, error) { return &crawl.Spider{}, nil }
+	p.Spiders["panics"] = func(map[string]string) (*crawl.Spider, error) {
+		return &crawl.Spider{
+			StartURLs: []string{"data:,1", "data:,2", "http://127.0.0.1:1/", "not a url"},
+			Parse:     func(context.Context, *crawl.Response, *crawl.Out) error { panic("ouch") },
+		}, nil
+	}
+	p.Spiders["stuck"] = func(map[string]string) (*crawl.Spider, error) {
+		return &crawl.Spider{StartURLs: []string{"data:,1"}, Parse: func(_ context.Context, _ *crawl.Response, out *crawl.Out) error {
+			out.Item(map[string]any{"n": 1})
+			select {}
+		}}, nil
+	}
+	p.Spiders["endless"] = func(map[string]string) (*crawl.Spider, error) {
+		return &crawl.Spider{StartURLs: []string{"data:,0"}, Parse: func(_ context.Context, r *crawl.Response, out *crawl.Out) error {
+			b, err := r.Bytes()
+			n, _ := strconv.Atoi(string(b))
+			out.Item(map[string]any{"n": n, "text": strings.Repeat("x", 1000)})
+			out.Request(crawl.Get(fmt.Sprintf("data:,%d", n+1)))
+			return err
+		}}, nil
+	}
+	return p
+}
+
+// tiny makes an item of each of n pages that need no network.
+func tiny(args map[string]string) (*crawl.Spider, error) {
+	n := 3
+	if s := args["n"]; s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil {
+			return nil, fmt.Errorf("-a n=%s: want a whole number", s)
+		}
+	}
+	return &crawl.Spider{
+		Name: "tiny",
+		Start: func(_ context.Context, out *crawl.Out) error {
+			for i := range n {
+				out.Request(crawl.Get(fmt.Sprintf("data:,%d", i)))
+			}
+			return nil
+		},
+		Parse: func(_ context.Context, r *crawl.Response, out *crawl.Out) error {
+			b, err := r.Bytes()
+			out.Item(map[string]any{"n": string(b)})
+			return err
+		},
+		Configure: func(s *crawl.Settings) { s.ConcurrentRequests = 5 },
+	}, nil
+}
+
+// run runs a command line. What it prints has no control characters.
+func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = cmd.Run(t.Context(), program(), args, &out, &errs)
+	for _, text := range []string{out.String(), errs.String()} {
+		require.False(t, strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }), "%q", text)
+	}
+	return code, out.String(), errs.String()
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	require.NoError(t, err)
+	return string(b)
+}
+
+// entries are the paths below a folder, relative to it.
+func entries(t *testing.T, dir string) []string {
+	t.Helper()
+	var list []string
+	require.NoError(t, filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
+		if name != dir {
+			rel, _ := filepath.Rel(dir, name)
+			list = append(list, rel)
+		}
+		return err
+	}))
+	return list
+}
+
+// TestMistakes are command lines that are wrong: one line says why, and nothing is left.
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, want string }{
+		{"crwal", `there is no command "crwal"; did you mean crawl?`},
+		{"nope", `there is no command "nope"; 'tulle --help' lists them`},
+		{"shop", `there is no command "shop"; to run the spider: tulle crawl shop`},
+		{"--nope", "unknown flag: --nope (see 'tulle --help')"},
+		{"list x", "tulle list takes no arguments: x"},
+		{"version x y", "tulle version takes no arguments: x y"},
+		{"crawl", "which spider? (tulle crawl SPIDER; 'tulle list' shows them)"},
+		{"crawl tiny shop", "one spider at a time: tiny shop"},
+		{"crawl nope", `no spider is called "nope"; there are: books, broken, endless, nameless, none, panics, quotes, shop, stuck, tiny`},
+		{"crawl broken", "spider broken: no catalogue"},
+		{"crawl none", "spider none: its constructor returned none"},
+		{"crawl shop -a products", `-a "products": want -a name=value`},
+		{"crawl shop -a =3", `-a "=3": want -a name=value`},
+		{"crawl shop -a products=1 -a products=2", "-a products is given twice"},
+		{"crawl shop -a products=many", "spider shop: -a products=many: want a whole number from 1 to 10000000"},
+		{"crawl shop -a size=3", "spider shop: -a size: no such argument; it takes: products"},
+		{"crawl shop -a", "flag needs an argument: 'a' in -a (see 'tulle crawl --help')"},
+		{"crawl shop -s x", `-s "x": want -s name=value`},
+		{"crawl shop -s concurent_requests=3", "-s concurent_requests=3: unknown setting concurent_requests: did you mean concurrent_requests?"},
+		{"crawl shop -s concurrent_requests=x", `-s concurrent_requests=x: "x" is not a whole number`},
+		{"crawl shop -s images.quality=500 -O DIR/x.csv", "-s images.quality=500: want 1 to 100"},
+		{"crawl shop -s images.store=DIR/s -O DIR/f/x", `-O "DIR/f/x": the name has no extension to tell the format by: write -O DIR/f/x:jsonl`},
+		{"crawl shop -s images.store=DIR/s -O DIR/x:", `-O "DIR/x:": no format behind the colon`},
+		{"crawl shop -s images.store=DIR/s -O :csv", `-O ":csv": no file`},
+		{"crawl shop -s images.store=DIR/s -O DIR/x:xml", `feed DIR/x: no format "xml"; there are "csv", "json", "jsonl"`},
+		{"crawl shop -s images.store=DIR/s -o DIR/x.xml", `feed DIR/x.xml: no format "xml"; there are "csv", "json", "jsonl"`},
+		{"crawl shop -s images.store=DIR/s -o x:xml", `feed x: no format "xml"; there are "csv", "json", "jsonl"`},
+		{"crawl shop -s images.store=DIR/s -O ftp://h/x.csv", `feed ftp://h/x.csv: no feed target "ftp"; there are "-", "file"`},
+		{"crawl shop -s images.store=DIR/s -O DIR/a/b.csv -o /dev/null/x.csv", `feed /dev/null/x.csv: mkdir /dev/null: not a directory`},
+		{"crawl shop -s images.store=DIR/s -O DIR/a.csv -o DIR/a.csv", `feed DIR/a.csv: this file is another feed's already`},
+		{"crawl shop -s images.store=/dev/null/s -O DIR/a/b.csv", `open item pipeline pipeline.ImagesPipeline: open store /dev/null/s: mkdir /dev/null: not a directory`},
+		{"crawl shop -s images.store=DIR/s --log-file /dev/null/l", "--log-file: open /dev/null/l: not a directory"},
+		{"crawl shop -s images.store=DIR/s --log-file DIR/log -O /dev/null/x.csv", "feed /dev/null/x.csv: mkdir /dev/null: not a directory"},
+		{"crawl shop --log-level loud", "--log-level loud: want debug, info, warn or error"},
+		{"crawl shop -s log.level=loud", "-s log.level=loud: want one of [debug info warn error]"},
+		{"settings -s nope=1", "-s nope=1: unknown setting nope; the settings command lists all of them"},
+		{"settings shop nope", `"nope" is neither a spider nor a setting`},
+		{"settings -a x shop", `-a "x": want -a name=value`},
+		{"site --products 0", "--products 0: want 1 to 10000000"},
+		{"site --products x", `invalid argument "x" for "--products" flag: strconv.ParseInt: parsing "x": invalid syntax (see 'tulle site --help')`},
+		{"site --addr nonsense", "--addr nonsense: listen tcp: address nonsense: missing port in address"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			if runtime.GOOS == "windows" && strings.Contains(c.args, "/dev/") {
+				t.Skip("no /dev")
+			}
+			dir := t.TempDir()
+			args := strings.Fields(strings.ReplaceAll(c.args, "DIR", dir))
+			code, stdout, stderr := run(t, args...)
+			require.Equal(t, "tulle: "+strings.ReplaceAll(c.want, "DIR", dir)+"\n", stderr)
+			require.Equal(t, 2, code)
+			require.Empty(t, stdout)
+			require.Empty(t, entries(t, dir))
+			require.NoDirExists(t, "shop-images")
+		})
+	}
+}
+
+// TestMistakesAtOnce tells all that is wrong, each on a line.
+func TestMistakesAtOnce(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := run(t, "crawl", "tiny", "-s", "concurrent_requests=x", "-s", "concurent_items=3")
+	require.Equal(t, 2, code)
+	require.Equal(t, "tulle: -s concurrent_requests=x: \"x\" is not a whole number\n"+
+		"tulle: -s concurent_items=3: unknown setting concurent_items: did you mean concurrent_items?\n", stderr)
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, c := range []string{"", "crawl", "list", "settings", "site", "version"} {
+		t.Run("help "+c, func(t *testing.T) {
+			t.Parallel()
+			p := cmd.Program{Spiders: bundled.Spiders()}
+			help := func(args ...string) string {
+				var stdout, stderr bytes.Buffer
+				require.Zero(t, cmd.Run(t.Context(), p, args, &stdout, &stderr))
+				require.Zero(t, stderr.Len())
+				return stdout.String()
+			}
+			got := help(append(strings.Fields(c), "--help")...)
+			if c == "" {
+				require.Equal(t, got, help())
+			}
+			for line := range strings.Lines(got) {
+				require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimRight(line, "\n")), 80, line)
+			}
+			golden := filepath.Join("testdata", strings.TrimSpace("help "+c)+".txt")
+			if *update {
+				require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
+			}
+			require.Equal(t, read(t, golden), got)
+		})
+	}
+}
+
+// TestOwnProgram names itself, and offers what it has.
+func TestOwnProgram(t *testing.T) {
+	t.Parallel()
+	var stdout, stderr bytes.Buffer
+	p := cmd.Program{Name: "mycrawler", Spiders: map[string]func(map[string]string) (*crawl.Spider, error){"tiny": tiny}}
+	require.Zero(t, cmd.Run(t.Context(), p, []string{"--help"}, &stdout, &stderr))
+	require.Contains(t, stdout.String(), "  mycrawler crawl tiny\n")
+	require.NotContains(t, stdout.String(), "tulle")
+
+	require.Equal(t, 2, cmd.Run(t.Context(), cmd.Program{Name: "mycrawler"}, []string{"crawl", "x"}, &stdout, &stderr))
+	require.Equal(t, "mycrawler: no spider is called \"x\"; this program has none\n", stderr.String())
+}
+
+func TestListAndVersion(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := run(t, "list")
+	require.Zero(t, code)
+	require.Equal(t, "books\nbroken\nendless\nnameless\nnone\npanics\nquotes\nshop\nstuck\ntiny\n", stdout)
+	require.Empty(t, stderr)
+
+	code, stdout, stderr = run(t, "version")
+	require.Zero(t, code)
+	require.Regexp(t, `^tulle \S+ \(go1\.\S+ \w+/\w+\)\n$`, stdout)
+	require.Empty(t, stderr)
+}
+
+// TestShop is the README's command, in a small shop.
+func TestShop(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	code, stdout, stderr := run(t, "crawl", "shop", "-a", "products=25", "-s", "images.store="+in("media/{spider}"), "-s", "log.level=error",
+		"-O", in("items.json"), "-o", in("deep/items.csv"), "-O", in("items:jsonl"))
+	require.Zero(t, code, stderr)
+	require.Empty(t, stdout)
+
+	var items []bundled.ShopProduct
+	require.NoError(t, json.Unmarshal([]byte(read(t, in("items.json"))), &items))
+	require.Len(t, items, 25)
+	stored := 0
+	for _, item := range items {
+		for _, image := range item.Images {
+			require.FileExists(t, filepath.Join(dir, "media/shop", image.Path))
+			stored++
+		}
+	}
+	require.Greater(t, stored, 25)
+	rows, err := csv.NewReader(strings.NewReader(read(t, in("deep/items.csv")))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 26)
+	require.Equal(t, []string{"url", "title", "price", "stock", "breadcrumb", "description", "specs", "image_urls", "images"}, rows[0])
+	require.Equal(t, 25, strings.Count(read(t, in("items")), "\n"))
+
+	shown := regexp.MustCompile(`in \S+s\n`).ReplaceAllString(stderr, "in 1s\n")
+	shown = regexp.MustCompile(`traffic   \d+\.\d MB`).ReplaceAllString(shown, "traffic   1.0 MB")
+	require.Equal(t, strings.ReplaceAll(`
+Finished in 1s
+  pages     45 (1 with an error status)
+  skipped   531 seen before, 5 forbidden by robots.txt
+  items     25
+  media     51 (2 failed: 1 too-small, 1 undecodable)
+  traffic   1.0 MB in 104 requests
+  errors    0
+  feed      DIR/deep/items.csv
+            DIR/items.json
+            DIR/items
+  pictures  DIR/media/shop
+`, "DIR", dir), shown)
+}
+
+func TestStdout(t *testing.T) {
+	t.Parallel()
+	for out, want := range map[string]string{
+		"-":      "{\"n\":\"0\"}\n",
+		"-:csv":  "n\n0\n",
+		"-:json": "[\n{\"n\":\"0\"}\n]\n",
+	} {
+		code, stdout, stderr := run(t, "crawl", "tiny", "-a", "n=1", "-O", out)
+		require.Zero(t, code, stderr)
+		require.Equal(t, want, stdout)
+		require.Contains(t, stderr, "\n  feed      standard output\n")
+	}
+}
+
+func TestAppendAndOverwrite(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "f.json")
+	for i, c := range []struct {
+		flag string
+		want int
+	}{{"-o", 3}, {"-o", 6}, {"-O", 3}, {"--output", 6}, {"--overwrite-output", 3}} {
+		code, _, stderr := run(t, "crawl", "tiny", c.flag, file)
+		require.Zero(t, code, stderr)
+		var got []any
+		require.NoError(t, json.Unmarshal([]byte(read(t, file)), &got))
+		require.Len(t, got, c.want, i)
+	}
+}
+
+// TestWithoutFeed says how to keep items.
+func TestWithoutFeed(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := run(t, "crawl", "tiny")
+	require.Zero(t, code)
+	require.Empty(t, stdout)
+	require.Contains(t, stderr, "\n  feed      none: -O items.jsonl keeps the items\n")
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := run(t, "crawl", "panics", "-s", "retry.times=-1", "-s", "robots.ignore=true", "-s", "log.level=error")
+	require.Zero(t, code, "what failed is counted, and the crawl goes on")
+	require.Contains(t, stderr, "\n  pages     2\n")
+	require.Contains(t, stderr, "\n  items     0\n")
+	require.Contains(t, stderr, "(1 failed: 1 refused; callbacks: 2 panic)\n")
+}
+
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("/dev/full is Linux's")
+	}
+	good := filepath.Join(t.TempDir(), "good.jsonl")
+	code, _, stderr := run(t, "crawl", "tiny", "-a", "n=10000", "-O", "/dev/full:csv", "-O", good)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "\nClosed (feed) after ")
+	require.True(t, strings.HasSuffix(stderr, "\ntulle: close item pipeline feeds: feed /dev/full: write /dev/full: no space left on device\n"), stderr)
+	n := strings.Count(read(t, good), "\n")
+	require.Positive(t, n)
+	require.Less(t, n, 10000)
+}
+
+func TestLogs(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, os.WriteFile(file, []byte("before\n"), 0o600))
+	code, stdout, stderr := run(t, "crawl", "tiny", "--log-file", file, "--log-level", "debug", "-s", "log.level=error")
+	require.Zero(t, code)
+	require.Empty(t, stdout)
+	require.Empty(t, stderr)
+	log := read(t, file)
+	require.True(t, strings.HasPrefix(log, "before\n"))
+	require.Regexp(t, `INFO spider closed \{"reason": "finished", "pages": 3, "items": 3, "media": 0, "errors": 0\}\n$`, log)
+
+	code, _, stderr = run(t, "crawl", "tiny", "-s", "log.format=json")
+	require.Zero(t, code)
+	log, table, ok := strings.Cut(stderr, "\n\nFinished in ")
+	require.True(t, ok, stderr)
+	require.Contains(t, table, "  items     3\n")
+	lines := strings.Split(log, "\n")
+	require.GreaterOrEqual(t, len(lines), 2)
+	for _, line := range lines {
+		var entry map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &entry), line)
+		require.Contains(t, entry, "level")
+	}
+
+	_, _, stderr = run(t, "crawl", "tiny", "--log-level", "error")
+	require.True(t, strings.HasPrefix(stderr, "\nFinished in "), stderr)
+}
+
+func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for i := range 2 {
+		wg.Go(func() {
+			own := filepath.Join(dir, fmt.Sprint(i))
+			var stdout, stderr bytes.Buffer
+			code := cmd.Run(t.Context(), program(), []string{"crawl", "shop", "-a", fmt.Sprintf("products=%d", 5+i),
+				"-s", "images.store=" + filepath.Join(own, "images"), "-O", filepath.Join(own, "f.jsonl"), "--log-file", filepath.Join(dir, "log"+fmt.Sprint(i))}, &stdout, &stderr)
+			if code != 0 || stderr.Len() > 0 {
+				t.Errorf("%d: exit %d: %s", i, code, &stderr)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range 2 {
+		require.Equal(t, 5+i, strings.Count(read(t, filepath.Join(dir, fmt.Sprint(i), "f.jsonl")), "\n"))
+		require.Contains(t, read(t, filepath.Join(dir, "log"+fmt.Sprint(i))), `"reason": "finished"`)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	t.Parallel()
+	for _, before := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		file := filepath.Join(t.TempDir(), "f.json")
+		r, w := io.Pipe()
+		if before {
+			cancel()
+		}
+		go func() {
+			_, _ = bufio.NewReader(r).ReadString('\n')
+			cancel()
+			_, _ = io.Copy(io.Discard, r)
+		}()
+		var stderr bytes.Buffer
+		code := cmd.Run(ctx, program(), []string{"crawl", "endless", "-O", file, "-O", "-"}, w, &stderr)
+		cancel()
+		w.Close()
+		require.Zero(t, code, stderr.String())
+		require.Contains(t, stderr.String(), "\nStopped after ")
+		var items []any
+		require.NoError(t, json.Unmarshal([]byte(read(t, file)), &items))
+	}
+}
+
+// child is the program in a process of its own.
+type child struct {
+	*exec.Cmd
+	t      *testing.T
+	dir    string
+	stderr bytes.Buffer
+}
+
+func start(t *testing.T, stdout io.Writer, args ...string) *child {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("no signals")
+	}
+	c := &child{Cmd: exec.CommandContext(t.Context(), os.Args[0], args...), t: t, dir: t.TempDir()}
+	c.Env = append(os.Environ(), asProgram+"=1")
+	c.Dir, c.Stdout, c.Stderr = c.dir, stdout, &c.stderr
+	require.NoError(t, c.Start())
+	return c
+}
+
+// until waits for bytes in a file.
+func (c *child) until(name string, bytes int64) {
+	c.t.Helper()
+	require.Eventually(c.t, func() bool {
+		info, err := os.Stat(filepath.Join(c.dir, name))
+		return err == nil && info.Size() >= bytes
+	}, 20*time.Second, 5*time.Millisecond)
+}
+
+func (c *child) exit() int {
+	err := c.Wait()
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		require.NoError(c.t, err)
+	}
+	return c.ProcessState.ExitCode()
+}
+
+// TestInterrupt is Ctrl-C, once: what is in flight is finished.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		c := start(t, nil, "crawl", "endless", "-O", "f.json", "-O", "f.csv")
+		c.until("f.csv", 20_000)
+		require.NoError(t, c.Process.Signal(sig))
+		require.Zero(t, c.exit(), c.stderr.String())
+		require.Contains(t, c.stderr.String(), "\nStopping: finishing what is in flight. Ctrl-C once more stops at once.\n")
+		require.Contains(t, c.stderr.String(), "\nStopped after ")
+		var items []struct{ N int }
+		require.NoError(t, json.Unmarshal([]byte(read(t, filepath.Join(c.dir, "f.json"))), &items))
+		seen := make(map[int]bool)
+		for _, item := range items {
+			seen[item.N] = true
+		}
+		require.Len(t, seen, len(items))
+		rows, err := csv.NewReader(strings.NewReader(read(t, filepath.Join(c.dir, "f.csv")))).ReadAll()
+		require.NoError(t, err)
+		require.Len(t, rows, len(items)+1)
+	}
+}
+
+// TestInterruptTwice ends a crawl whose callback does not.
+func TestInterruptTwice(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil, "crawl", "stuck", "-O", "f.jsonl")
+	c.until("f.jsonl", 1)
+	require.NoError(t, c.Process.Signal(os.Interrupt))
+	time.Sleep(200 * time.Millisecond) // two signals in the same instant are one
+	begin := time.Now()
+	require.NoError(t, c.Process.Signal(os.Interrupt))
+	require.Zero(t, c.exit(), c.stderr.String())
+	require.Less(t, time.Since(begin), 10*time.Second)
+	require.Equal(t, "{\"n\":1}\n", read(t, filepath.Join(c.dir, "f.jsonl")))
+	require.Contains(t, c.stderr.String(), "\nStopped after ")
+}
+
+// TestReaderGone is `| head`.
+func TestReaderGone(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	c := start(t, w, "crawl", "endless", "-O", "-:csv", "-O", "f.json")
+	require.NoError(t, w.Close())
+	line, err := bufio.NewReader(r).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "n,text\n", line)
+	require.NoError(t, r.Close())
+	require.Zero(t, c.exit(), c.stderr.String())
+	require.Contains(t, c.stderr.String(), "\nStopped, because nobody reads the output any more, after ")
+	require.NotContains(t, c.stderr.String(), "ERROR")
+	require.True(t, json.Valid([]byte(read(t, filepath.Join(c.dir, "f.json")))))
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	show := func(args ...string) string {
+		code, stdout, stderr := run(t, append([]string{"settings"}, args...)...)
+		require.Zero(t, code, stderr)
+		require.Empty(t, stderr)
+		return stdout
+	}
+	all := show()
+	require.Greater(t, strings.Count(all, "\n"), 50)
+	require.Regexp(t, `(?m)^concurrent_requests +16 +default$`, all)
+	require.Regexp(t, `(?m)^images\.store +"" +default$`, all)
+
+	require.Equal(t, "concurrent_requests  5  spider tiny\n", show("tiny", "concurrent_requests"))
+	require.Equal(t, "concurrent_requests  7  -s\n", show("tiny", "-s", "CONCURRENT_REQUESTS=7", "Concurrent_Requests"))
+	require.Equal(t, "concurrent_requests  7  -s\n", show("tiny", "-s", "concurrent_requests=7", "--changed"))
+	require.Empty(t, show("--changed"))
+	for line := range strings.Lines(show("shop", "images")) {
+		require.True(t, strings.HasPrefix(line, "images."), line)
+	}
+	require.Contains(t, show("shop", "images"), "spider shop\n")
+
+	var list []crawl.Explained
+	require.NoError(t, json.Unmarshal([]byte(show("--json", "retry")), &list))
+	require.NotEmpty(t, list)
+	require.Equal(t, "retry.times", list[0].Name)
+	require.Equal(t, "[]\n", show("--json", "--changed"))
+}
+
+func TestSite(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, w := io.Pipe()
+	done := make(chan int, 1)
+	var stderr bytes.Buffer
+	go func() {
+		done <- cmd.Run(ctx, program(), []string{"site", "--addr", "127.0.0.1:0", "--products", "5"}, w, &stderr)
+	}()
+	line, err := bufio.NewReader(r).ReadString('\n')
+	require.NoError(t, err)
+	url := regexp.MustCompile(`^The shop is open at (http://127\.0\.0\.1:\d+/) \(Ctrl-C closes it\)\n$`).FindStringSubmatch(line)
+	require.NotNil(t, url, line)
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get(url[1])
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, 200, resp.StatusCode)
+	require.Contains(t, string(body), "</html>")
+
+	code, _, taken := run(t, "site", "--addr", strings.TrimSuffix(strings.TrimPrefix(url[1], "http://"), "/"))
+	require.Equal(t, 2, code)
+	require.Contains(t, taken, "address already in use\n")
+	require.Equal(t, 1, strings.Count(taken, "\n"))
+
+	cancel()
+	require.Zero(t, <-done)
+	require.Zero(t, stderr.Len())
+	_, err = client.Get(url[1])
+	require.Error(t, err)
+}

@@ -1,0 +1,155 @@
+package crawl_test
+
+import (
+	"bytes"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+func newSpool(t *testing.T, over int64) *crawl.Spool {
+	t.Helper()
+	return &crawl.Spool{Over: over, Dir: filepath.Join(t.TempDir(), "made"), Hash: "md5", NewHash: func() hash.Hash { return md5.New() }}
+}
+
+// spooled are the files that a spool holds.
+func spooled(t *testing.T, s *crawl.Spool) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.Dir, "*", "*"))
+	require.NoError(t, err)
+	return files
+}
+
+func TestSpoolThreshold(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 1, 99, 100, 101, 5000, 200_000} {
+		data := bytes.Repeat([]byte("x"), size)
+		sum := md5.Sum(data)
+		for _, announced := range []int64{-1, int64(size)} {
+			for name, r := range map[string]io.Reader{"whole": bytes.NewReader(data), "bytewise": iotest.OneByteReader(bytes.NewReader(data)), "with EOF": iotest.DataErrReader(bytes.NewReader(data))} {
+				s := newSpool(t, 100)
+				b, err := s.Read(r, announced, int64(size))
+				require.NoError(t, err)
+				require.Equal(t, int64(size), b.Size())
+				got, err := b.Bytes()
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(data, got), "%d %d %s", size, announced, name)
+				if size <= 100 {
+					require.Empty(t, b.Path())
+					require.Empty(t, spooled(t, s))
+				} else if announced >= 0 || name == "bytewise" {
+					require.Equal(t, []string{b.Path()}, spooled(t, s))
+				}
+				if digest, ok := b.Sum("md5"); b.Path() != "" {
+					require.True(t, ok)
+					require.Equal(t, hex.EncodeToString(sum[:]), digest)
+				} else {
+					require.False(t, ok)
+				}
+				_, ok := b.Sum("sha1")
+				require.False(t, ok)
+				require.NoError(t, b.Close())
+				require.NoError(t, b.Close())
+				require.Empty(t, spooled(t, s))
+				require.NoError(t, s.Close())
+			}
+		}
+	}
+}
+
+func TestSpoolErrors(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	data := func(n int) io.Reader { return bytes.NewReader(make([]byte, n)) }
+	for name, c := range map[string]struct {
+		r          io.Reader
+		size, most int64
+		want       error
+	}{
+		"announced too large":         {data(0), 51, 50, crawl.ErrBodyTooLarge},
+		"found too large, in memory":  {data(51), -1, 50, crawl.ErrBodyTooLarge},
+		"found too large, in a file":  {data(5000), -1, 3000, crawl.ErrBodyTooLarge},
+		"too large though announced":  {data(5000), 200, 3000, crawl.ErrBodyTooLarge},
+		"cut short, in memory":        {data(49), 50, 0, io.ErrUnexpectedEOF},
+		"cut short, in a file":        {data(499), 500, 0, io.ErrUnexpectedEOF},
+		"reader fails, in memory":     {io.MultiReader(data(9), iotest.ErrReader(broken)), -1, 0, broken},
+		"reader fails, in a file":     {io.MultiReader(data(3000), iotest.ErrReader(broken)), -1, 0, broken},
+		"reader fails, announced big": {iotest.ErrReader(broken), 3000, 0, broken},
+	} {
+		s := newSpool(t, 100)
+		b, err := s.Read(c.r, c.size, c.most)
+		require.ErrorIs(t, err, c.want, name)
+		require.Equal(t, crawl.Body{}, b, name)
+		require.Empty(t, spooled(t, s), name)
+		require.NoError(t, s.Close())
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := (&crawl.Spool{Over: 1, Dir: file}).Read(data(1000), 1000, 0)
+	require.ErrorContains(t, err, "spool folder")
+}
+
+func TestBodyTakeAndClose(t *testing.T) {
+	t.Parallel()
+	s := newSpool(t, 10)
+	b, err := s.Read(bytes.NewReader([]byte("hello, large world")), 18, 0)
+	require.NoError(t, err)
+	r, err := b.Open()
+	require.NoError(t, err)
+	_, err = r.Seek(7, io.SeekStart)
+	require.NoError(t, err)
+	rest, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "large world", string(rest))
+	require.NoError(t, r.Close())
+	other := b
+	require.True(t, b.Take())
+	require.False(t, other.Take(), "copies share the file")
+	require.NoError(t, other.Close())
+	require.FileExists(t, b.Path())
+	require.NoError(t, s.Close())
+	require.NoFileExists(t, b.Path())
+	left, err := os.ReadDir(s.Dir)
+	require.NoError(t, err)
+	require.Empty(t, left, "the spool's folder goes with it")
+	require.NoError(t, s.Close())
+	_, err = b.Open()
+	require.ErrorIs(t, err, os.ErrNotExist)
+	_, err = b.Bytes()
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	mem := crawl.BytesBody([]byte("abc"))
+	require.False(t, mem.Take())
+	require.NoError(t, mem.Close())
+	require.Zero(t, crawl.Body{}.Size())
+}
+
+// endless yields zeros.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestSpoolMemory(t *testing.T) { //nolint:paralleltest // it measures what the process allocates
+	const size = 200 << 20
+	s := &crawl.Spool{Dir: t.TempDir(), Hash: "sha256", NewHash: sha256.New}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	b, err := s.Read(io.LimitReader(endless{}, size), -1, 0)
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	require.Equal(t, int64(size), b.Size())
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8<<20))
+	require.NoError(t, s.Close())
+}
