@@ -13,7 +13,7 @@ import (
 
 func TestCharset(t *testing.T) {
 	t.Parallel()
-	const ja, zh, ru = "これは日本語で書かれた文章です。", "这是一个用中文写的网页,谢谢大家。", "Это обычный русский текст, который написан для того, чтобы его можно было узнать. "
+	const ja, zh, ru = "これは日本語で書かれた文章です。", "这是一个用中文写的网页,谢谢大家。", "Это обычный русский текст, который написан для того, чтобы его можно было узнать."
 	enc := func(e encoding.Encoding, s string) string {
 		out, err := e.NewEncoder().String(s)
 		require.NoError(t, err)

@@ -3,8 +3,8 @@ package crawl_test
 import (
 	"encoding/json"
 	"errors"
+	"runtime"
 	"testing"
-	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,11 +19,13 @@ type keeping struct {
 	values   map[string]json.RawMessage
 	refuse   error
 	stop     bool
-	block    chan struct{}
+	block    chan struct{} // if set, Item closes entered and waits for it
+	entered  chan struct{}
 }
 
 func (k *keeping) Item(v any) bool {
 	if k.block != nil {
+		close(k.entered)
 		<-k.block
 	}
 	k.items = append(k.items, v)
@@ -127,22 +129,25 @@ func TestOutState(t *testing.T) {
 
 func TestOutCloseWaits(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		sink := keeping{block: make(chan struct{})}
-		out := crawl.NewOut(nil, &sink)
-		var closed bool
-		go out.Item(&book{})
-		synctest.Wait()
-		go func() { out.Close(); closed = true }()
-		synctest.Wait()
-		require.False(t, closed, "a call is under way")
-		close(sink.block)
-		synctest.Wait()
-		require.True(t, closed)
-		require.False(t, out.Item(&book{}))
-		require.False(t, out.Request(crawl.Get("http://h/")))
-		require.False(t, out.Follow("http://h/", ""))
-		require.Len(t, sink.items, 1)
-		require.Empty(t, sink.requests)
-	})
+	sink := keeping{block: make(chan struct{}), entered: make(chan struct{})}
+	out := crawl.NewOut(nil, &sink)
+	closed := make(chan struct{})
+	go out.Item(&book{})
+	<-sink.entered
+	go func() { out.Close(); close(closed) }()
+	for out.Item(nil) { // true until Close has begun
+		runtime.Gosched()
+	}
+	select {
+	case <-closed:
+		require.Fail(t, "closed while a call is under way")
+	default:
+	}
+	close(sink.block)
+	<-closed
+	require.False(t, out.Item(&book{}))
+	require.False(t, out.Request(crawl.Get("http://h/")))
+	require.False(t, out.Follow("http://h/", ""))
+	require.Len(t, sink.items, 1)
+	require.Empty(t, sink.requests)
 }
