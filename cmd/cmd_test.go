@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,6 +29,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/tulle-go/tulle/cmd"
 	"github.com/tulle-go/tulle/crawl"
@@ -58,6 +61,12 @@ func program() cmd.Program {
 			StartURLs: []string{"data:,1", "data:,2", "http://127.0.0.1:1/", "not a url"},
 			Parse:     func(context.Context, *crawl.Response, *crawl.Out) error { panic("ouch") },
 		}, nil
+	}
+	p.Spiders["chatty"] = func(map[string]string) (*crawl.Spider, error) {
+		return &crawl.Spider{StartURLs: []string{"data:,1"}, Parse: func(context.Context, *crawl.Response, *crawl.Out) error {
+			log.Print("said by the standard logger")
+			return nil
+		}}, nil
 	}
 	p.Spiders["stuck"] = func(map[string]string) (*crawl.Spider, error) {
 		return &crawl.Spider{StartURLs: []string{"data:,1"}, Parse: func(_ context.Context, _ *crawl.Response, out *crawl.Out) error {
@@ -147,7 +156,7 @@ func TestMistakes(t *testing.T) {
 		{"version x y", "tulle version takes no arguments: x y"},
 		{"crawl", "which spider? (tulle crawl SPIDER; 'tulle list' shows them)"},
 		{"crawl tiny shop", "one spider at a time: tiny shop"},
-		{"crawl nope", `no spider is called "nope"; there are: books, broken, endless, nameless, none, panics, quotes, shop, stuck, tiny`},
+		{"crawl nope", `no spider is called "nope"; there are: books, broken, chatty, endless, nameless, none, panics, quotes, shop, stuck, tiny`},
 		{"crawl broken", "spider broken: no catalogue"},
 		{"crawl none", "spider none: its constructor returned none"},
 		{"crawl shop -a products", `-a "products": want -a name=value`},
@@ -252,7 +261,7 @@ func TestListAndVersion(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := run(t, "list")
 	require.Zero(t, code)
-	require.Equal(t, "books\nbroken\nendless\nnameless\nnone\npanics\nquotes\nshop\nstuck\ntiny\n", stdout)
+	require.Equal(t, "books\nbroken\nchatty\nendless\nnameless\nnone\npanics\nquotes\nshop\nstuck\ntiny\n", stdout)
 	require.Empty(t, stderr)
 
 	code, stdout, stderr = run(t, "version")
@@ -266,14 +275,14 @@ func TestShop(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
-	code, stdout, stderr := run(t, "crawl", "shop", "-a", "products=25", "-s", "images.store="+in("media/{spider}"), "-s", "log.level=error",
+	code, stdout, stderr := run(t, "crawl", "shop", "-a", "products=13", "-s", "images.store="+in("media/{spider}"), "-s", "log.level=error",
 		"-O", in("items.json"), "-o", in("deep/items.csv"), "-O", in("items:jsonl"))
 	require.Zero(t, code, stderr)
 	require.Empty(t, stdout)
 
 	var items []bundled.ShopProduct
 	require.NoError(t, json.Unmarshal([]byte(read(t, in("items.json"))), &items))
-	require.Len(t, items, 25)
+	require.Len(t, items, 13)
 	stored := 0
 	for _, item := range items {
 		for _, image := range item.Images {
@@ -281,22 +290,22 @@ func TestShop(t *testing.T) {
 			stored++
 		}
 	}
-	require.Greater(t, stored, 25)
+	require.Greater(t, stored, 13)
 	rows, err := csv.NewReader(strings.NewReader(read(t, in("deep/items.csv")))).ReadAll()
 	require.NoError(t, err)
-	require.Len(t, rows, 26)
+	require.Len(t, rows, 14)
 	require.Equal(t, []string{"url", "title", "price", "stock", "breadcrumb", "description", "specs", "image_urls", "images"}, rows[0])
-	require.Equal(t, 25, strings.Count(read(t, in("items")), "\n"))
+	require.Equal(t, 13, strings.Count(read(t, in("items")), "\n"))
 
 	shown := regexp.MustCompile(`in \S+s\n`).ReplaceAllString(stderr, "in 1s\n")
-	shown = regexp.MustCompile(`traffic   \d+\.\d MB`).ReplaceAllString(shown, "traffic   1.0 MB")
+	shown = regexp.MustCompile(`traffic   [\d.]+ [kM]B`).ReplaceAllString(shown, "traffic   1.0 MB")
 	require.Equal(t, strings.ReplaceAll(`
 Finished in 1s
-  pages     45 (1 with an error status)
-  skipped   531 seen before, 5 forbidden by robots.txt
-  items     25
-  media     51 (2 failed: 1 too-small, 1 undecodable)
-  traffic   1.0 MB in 104 requests
+  pages     33 (1 with an error status)
+  skipped   452 seen before, 5 forbidden by robots.txt
+  items     13
+  media     28 (2 failed: 1 too-small, 1 undecodable)
+  traffic   1.0 MB in 69 requests
   errors    0
   feed      DIR/deep/items.csv
             DIR/items.json
@@ -375,16 +384,16 @@ func TestLogs(t *testing.T) {
 	require.Zero(t, code)
 	require.Empty(t, stdout)
 	require.Empty(t, stderr)
-	log := read(t, file)
-	require.True(t, strings.HasPrefix(log, "before\n"))
-	require.Regexp(t, `INFO spider closed \{"reason": "finished", "pages": 3, "items": 3, "media": 0, "errors": 0\}\n$`, log)
+	text := read(t, file)
+	require.True(t, strings.HasPrefix(text, "before\n"))
+	require.Regexp(t, `INFO spider closed \{"reason": "finished", "pages": 3, "items": 3, "media": 0, "errors": 0\}\n$`, text)
 
 	code, _, stderr = run(t, "crawl", "tiny", "-s", "log.format=json")
 	require.Zero(t, code)
-	log, table, ok := strings.Cut(stderr, "\n\nFinished in ")
+	text, table, ok := strings.Cut(stderr, "\n\nFinished in ")
 	require.True(t, ok, stderr)
 	require.Contains(t, table, "  items     3\n")
-	lines := strings.Split(log, "\n")
+	lines := strings.Split(text, "\n")
 	require.GreaterOrEqual(t, len(lines), 2)
 	for _, line := range lines {
 		var entry map[string]any
@@ -396,6 +405,18 @@ func TestLogs(t *testing.T) {
 	require.True(t, strings.HasPrefix(stderr, "\nFinished in "), stderr)
 }
 
+// TestOwnLogger is a program's that has one.
+func TestOwnLogger(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.InfoLevel)
+	p := program()
+	p.Settings.Logger = zap.New(core)
+	var stdout, stderr bytes.Buffer
+	require.Zero(t, cmd.Run(t.Context(), p, []string{"crawl", "tiny"}, &stdout, &stderr))
+	require.Equal(t, 1, logs.FilterMessage("spider closed").Len())
+	require.True(t, strings.HasPrefix(stderr.String(), "\nFinished in "), stderr.String())
+}
+
 func TestTwoAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -404,8 +425,8 @@ func TestTwoAtOnce(t *testing.T) {
 		wg.Go(func() {
 			own := filepath.Join(dir, fmt.Sprint(i))
 			var stdout, stderr bytes.Buffer
-			code := cmd.Run(t.Context(), program(), []string{"crawl", "shop", "-a", fmt.Sprintf("products=%d", 5+i),
-				"-s", "images.store=" + filepath.Join(own, "images"), "-O", filepath.Join(own, "f.jsonl"), "--log-file", filepath.Join(dir, "log"+fmt.Sprint(i))}, &stdout, &stderr)
+			code := cmd.Run(t.Context(), program(), []string{"crawl", "shop", "-a", fmt.Sprintf("products=%d", 20+i),
+				"-s", "images.store=", "-O", filepath.Join(own, "f.jsonl"), "--log-file", filepath.Join(dir, "log"+fmt.Sprint(i))}, &stdout, &stderr)
 			if code != 0 || stderr.Len() > 0 {
 				t.Errorf("%d: exit %d: %s", i, code, &stderr)
 			}
@@ -413,7 +434,7 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	for i := range 2 {
-		require.Equal(t, 5+i, strings.Count(read(t, filepath.Join(dir, fmt.Sprint(i), "f.jsonl")), "\n"))
+		require.Equal(t, 20+i, strings.Count(read(t, filepath.Join(dir, fmt.Sprint(i), "f.jsonl")), "\n"))
 		require.Contains(t, read(t, filepath.Join(dir, "log"+fmt.Sprint(i))), `"reason": "finished"`)
 	}
 }
@@ -517,6 +538,18 @@ func TestInterruptTwice(t *testing.T) {
 	require.Less(t, time.Since(begin), 10*time.Second)
 	require.Equal(t, "{\"n\":1}\n", read(t, filepath.Join(c.dir, "f.jsonl")))
 	require.Contains(t, c.stderr.String(), "\nStopped after ")
+}
+
+// TestStandardLogger finds its lines in the crawl's log, where only those who debug look.
+func TestStandardLogger(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil, "crawl", "chatty", "--log-level", "debug")
+	require.Zero(t, c.exit(), c.stderr.String())
+	require.Regexp(t, `(?m)^[\d:.]+ DEBUG said by the standard logger$`, c.stderr.String())
+
+	c = start(t, nil, "crawl", "chatty")
+	require.Zero(t, c.exit())
+	require.NotContains(t, c.stderr.String(), "standard logger")
 }
 
 // TestReaderGone is `| head`.

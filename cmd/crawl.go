@@ -89,7 +89,7 @@ func (a *app) crawl(ctx context.Context, name string, f *crawlFlags) (err error)
 	if err != nil {
 		return err
 	}
-	if err := f.feeds(spider, &settings); err != nil {
+	if err := f.feeds(spider); err != nil {
 		return err
 	}
 	terminal := isTerminal(a.stderr)
@@ -103,7 +103,11 @@ func (a *app) crawl(ctx context.Context, name string, f *crawlFlags) (err error)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, logs.close()) }()
+	defer func() {
+		if lost := logs.close(); lost != nil {
+			err = errors.Join(err, &crawlError{fmt.Errorf("--log-file: %w", lost)})
+		}
+	}()
 	if log.Writer() == io.Writer(os.Stderr) {
 		// net/http has things to say for those who debug. A program that uses the standard logger itself has led it elsewhere.
 		restore, err := zap.RedirectStdLogAt(settings.Logger, zap.DebugLevel)
@@ -168,7 +172,7 @@ func (a *app) interrupts(e *engine.Engine, cancel func(), s *screen) func() {
 }
 
 // feeds puts -o and -O in the place of the spider's own feeds.
-func (f *crawlFlags) feeds(spider *crawl.Spider, s *crawl.Settings) error {
+func (f *crawlFlags) feeds(spider *crawl.Spider) error {
 	var feeds []crawl.Feed
 	for _, o := range f.appendTo {
 		feed, err := parseFeed("-o", o)
@@ -188,15 +192,19 @@ func (f *crawlFlags) feeds(spider *crawl.Spider, s *crawl.Settings) error {
 	if len(feeds) == 0 {
 		return nil
 	}
-	// The command line comes after the spider's own settings.
+	afterConfigure(spider, func(s *crawl.Settings) { s.Feeds = feeds })
+	return nil
+}
+
+// afterConfigure changes settings after the spider has: the command line has the last word.
+func afterConfigure(spider *crawl.Spider, change func(*crawl.Settings)) {
 	own := spider.Configure
 	spider.Configure = func(s *crawl.Settings) {
 		if own != nil {
 			own(s)
 		}
-		s.Feeds = feeds
+		change(s)
 	}
-	return nil
 }
 
 // parseFeed reads FILE or FILE:FORMAT.
@@ -246,14 +254,20 @@ func (f *crawlFlags) log(s *crawl.Settings, spider *crawl.Spider, screen *screen
 		}
 		s.Assign = append(s.Assign, crawl.Assignment{Name: "log.level", Value: f.logLevel, Source: "--log-level"})
 	case terminal && f.logFile == "":
-		// A default of the terminal's: what -s says stands above it.
-		s.Assign = append([]crawl.Assignment{{Name: "log.level", Value: "warn", Source: "terminal"}}, s.Assign...)
+		afterConfigure(spider, func(s *crawl.Settings) {
+			if s.Log.Level == "" {
+				s.Log.Level = "warn" // the live line says the rest
+			}
+		})
 	}
 	e, err := s.Effective(spider)
 	if err != nil {
 		return nil, err
 	}
 	logs := &logFile{}
+	if s.Logger != nil && f.logFile == "" {
+		return logs, nil // the program has its own
+	}
 	var w io.Writer = screen
 	if f.logFile != "" {
 		_, err := os.Lstat(f.logFile)

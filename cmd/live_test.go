@@ -51,7 +51,7 @@ func TestFit(t *testing.T) {
 // TestScreen writes the log above the live line.
 func TestScreen(t *testing.T) {
 	t.Parallel()
-	const clear = "\r\x1b[K"
+	const erase = "\r\x1b[K"
 	var w, items bytes.Buffer
 	s := newScreen(&w, true)
 	s.print("one\n")
@@ -60,14 +60,14 @@ func TestScreen(t *testing.T) {
 	s.setLine("live 2")
 	s.setLine("")
 	s.print("three\n")
-	require.Equal(t, "one\nlive 1"+clear+"two\nlive 1"+clear+"live 2"+clear+"three\n", w.String())
+	require.Equal(t, "one\nlive 1"+erase+"two\nlive 1"+erase+"live 2"+erase+"three\n", w.String())
 
 	s.setLine("live 3")
 	w.Reset()
 	_, err := s.above(&items).Write([]byte("item\n"))
 	require.NoError(t, err)
 	require.Equal(t, "item\n", items.String())
-	require.Equal(t, clear+"live 3", w.String())
+	require.Equal(t, erase+"live 3", w.String())
 
 	s.quiet = true
 	w.Reset()

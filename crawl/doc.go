@@ -24,7 +24,8 @@
 //	response.go    Response: what came back, and its selectors (html.go, xpath.go, charset.go)
 //	body.go        Body and Spool: small bodies in memory, large ones in a file
 //	out.go         Out: what a callback hands to the crawl
-//	settings.go    Settings, their defaults; assign.go sets them by name, aliases.go knows Scrapy's names
+//	settings.go    Settings and their defaults; effective.go puts the layers together, explain.go says where each value comes from
+//	assign.go      settings by name; aliases.go knows Scrapy's, values.go and format.go read and write values, suggest.go suggests
 //	errors.go      errors that steer (DropItem, Reschedule, …) and errors that inform (DownloadError, StatusError)
 //	middleware.go  Fetcher, Middleware, SpiderMiddleware, Layer
 //	pipeline.go    Pipeline, Stage, Store, File

@@ -97,7 +97,7 @@ const (
 	KindConnection Kind = "connection" // the connection broke, or what came was not HTTP
 	KindTruncated  Kind = "truncated"  // the body ended early
 	KindTooLarge   Kind = "too-large"  // the body is larger than allowed
-	KindEncoding   Kind = "encoding"   // the body's Content-Encoding is unknown or broken
+	KindEncoding   Kind = "encoding"   // the body's Content-Encoding is broken
 	KindRequest    Kind = "request"    // the request cannot be sent: bad URL, unknown scheme
 )
 

@@ -14,7 +14,7 @@ import (
 // A Response is what came back for a request. Its selectors parse the page once, on first use; all methods are safe for concurrent use until
 // it is closed.
 type Response struct {
-	// Request is the one that was answered, as it was sent; after a redirect its Redirects say where it began.
+	// Request is the one that was answered, as it was sent but for cookies; after a redirect its Redirects say where it began.
 	Request *Request
 	// URL is the address that answered.
 	URL    *url.URL

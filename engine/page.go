@@ -65,6 +65,7 @@ func (p *page) run() {
 		p.failed(err)
 		return
 	}
+	e.counters.pages.Add(1)
 	if !p.enter(resp.Body.Size()) {
 		p.keep.Store(true)
 		_ = resp.Close()

@@ -110,7 +110,9 @@ type table struct {
 	columns []string
 	values  map[string]string
 	broken  bool // the file ends in the middle of a line
+	row     []string
 	text    bytes.Buffer
+	csv     *csv.Writer // to text
 }
 
 func (t *table) Begin(first any) ([]byte, error) {
@@ -145,11 +147,11 @@ func (t *table) Record(dst []byte, item any, _ int64) ([]byte, error) {
 		t.values[k.String()] = cell(v)
 		return true
 	})
-	row := make([]string, len(t.columns))
-	for i, c := range t.columns {
-		row[i] = t.values[c]
+	t.row = t.row[:0]
+	for _, c := range t.columns {
+		t.row = append(t.row, t.values[c])
 	}
-	if dst, err = t.line(dst, row); err != nil {
+	if dst, err = t.line(dst, t.row); err != nil {
 		return dst, err
 	}
 	t.broken = false
@@ -183,13 +185,15 @@ func (t *table) line(dst []byte, row []string) ([]byte, error) {
 	if len(row) == 1 && row[0] == "" {
 		return append(dst, "\"\"\n"...), nil // an empty line would be no row
 	}
+	if t.csv == nil {
+		t.csv = csv.NewWriter(&t.text)
+	}
 	t.text.Reset()
-	w := csv.NewWriter(&t.text)
-	if err := w.Write(row); err != nil {
+	if err := t.csv.Write(row); err != nil {
 		return dst, err
 	}
-	w.Flush()
-	return append(dst, t.text.Bytes()...), w.Error()
+	t.csv.Flush()
+	return append(dst, t.text.Bytes()...), t.csv.Error()
 }
 
 // Append takes the columns that the file has.

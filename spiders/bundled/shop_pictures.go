@@ -105,7 +105,8 @@ func asGIF(b *bytes.Buffer, m *image.RGBA) error {
 	}
 	p := image.NewPaletted(m.Rect, palette)
 	for i := range p.Pix {
-		p.Pix[i] = uint8((int(paper.r) - int(m.Pix[4*i])) * (tones - 1) / (int(paper.r) - int(inkTone.r)))
+		tone := (int(paper.r) - int(m.Pix[4*i])) * (tones - 1) / (int(paper.r) - int(inkTone.r))
+		p.Pix[i] = uint8(min(max(tone, 0), tones-1)) // edges may be a shade lighter than paper, or darker than ink
 	}
 	return gif.EncodeAll(b, &gif.GIF{Image: []*image.Paletted{p}, Delay: []int{0}})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"image"
 	"image/color"
+	"image/gif"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -239,4 +240,25 @@ func BenchmarkPicture(b *testing.B) {
 		}
 		n++
 	}
+}
+
+// TestGuidesOfAllCategories asks for every category's guide: one of them once had a tone that its palette had not.
+func TestGuidesOfAllCategories(t *testing.T) {
+	t.Parallel()
+	site := NewSite(SiteOptions{Products: 2000})
+	seen := map[string]bool{}
+	for n := 1; n <= site.Products(); n++ {
+		for _, pic := range site.Product(n).Images {
+			if !strings.HasSuffix(pic.URL, ".gif") || seen[pic.URL] {
+				continue
+			}
+			seen[pic.URL] = true
+			w := httptest.NewRecorder()
+			site.ServeHTTP(w, httptest.NewRequest(http.MethodGet, pic.URL, nil))
+			require.Equal(t, http.StatusOK, w.Code, pic.URL)
+			_, err := gif.Decode(w.Body)
+			require.NoError(t, err, pic.URL)
+		}
+	}
+	require.Len(t, seen, 13, "one of each category")
 }
