@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -21,7 +20,7 @@ import (
 
 func newSpool(t *testing.T, over int64) *crawl.Spool {
 	t.Helper()
-	return &crawl.Spool{Over: over, Dir: filepath.Join(t.TempDir(), "made"), Hash: "md5", NewHash: func() hash.Hash { return md5.New() }}
+	return &crawl.Spool{Over: over, Dir: filepath.Join(t.TempDir(), "made"), Hash: "md5", NewHash: md5.New}
 }
 
 // spooled are the files that a spool holds.

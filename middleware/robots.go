@@ -98,18 +98,21 @@ var allowAll = &robotstxt.Rules{}
 // error here: the requests will be told.
 func (r *robots) OpenHost(ctx context.Context, origin string, f crawl.Fetcher) (crawl.Limits, error) {
 	u, err := url.Parse(origin)
-	if err != nil || !web(u) {
+	if err != nil {
+		return crawl.Limits{}, fmt.Errorf("origin %q: %w", origin, err)
+	}
+	if !web(u) {
 		return crawl.Limits{}, nil
 	}
 	file, err := r.open(ctx, keyOf(u, ""), "", f)
 	if err != nil {
 		return crawl.Limits{}, err
 	}
-	if file.err != nil || r.maxDelay <= 0 {
-		return crawl.Limits{}, nil
+	var delay time.Duration
+	if file.err == nil && r.maxDelay > 0 {
+		delay, _ = file.rules.CrawlDelay()
 	}
-	delay, _ := file.rules.CrawlDelay()
-	return crawl.Limits{Delay: min(delay, r.maxDelay), FixedDelay: delay > 0}, nil
+	return crawl.Limits{Delay: min(delay, max(r.maxDelay, 0)), FixedDelay: delay > 0}, nil
 }
 
 // Fetch refuses what the rules disallow.

@@ -47,7 +47,8 @@ func (e *MediaError) Error() string {
 
 // cause is Err without what the failure says anyway.
 func (e *MediaError) cause() error {
-	if d, ok := e.Err.(*crawl.DownloadError); ok {
+	var d *crawl.DownloadError
+	if errors.As(e.Err, &d) {
 		return d.Err
 	}
 	return e.Err

@@ -124,7 +124,7 @@ func (f *files) finish(ctx context.Context, _ *crawl.Request, h *held, _ any) er
 	if err != nil {
 		return err
 	}
-	defer r.Close() //nolint:errcheck // It was only read.
+	defer r.Close()
 	if meta.Checksum, err = f.sumOf(r); err != nil {
 		return err
 	}

@@ -180,7 +180,7 @@ func (im *images) render(ctx context.Context, resp *crawl.Response, wanted []wan
 	if err != nil {
 		return rendered{}, &MediaError{Kind: KindStore, Err: err}
 	}
-	defer r.Close() //nolint:errcheck // It was only read.
+	defer r.Close()
 	info, err := inspectPicture(r)
 	if err != nil {
 		return rendered{}, err
@@ -346,7 +346,7 @@ func (im *images) examine(ctx context.Context, h *held) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close() //nolint:errcheck // It was only read.
+	defer r.Close()
 	info, err := inspectPicture(r)
 	if err != nil {
 		return err
@@ -397,7 +397,7 @@ func (im *images) remake(ctx context.Context, h *held, wanted []wantedThumb) (ma
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // It was only read.
+	defer r.Close()
 	info, err := inspectPicture(r)
 	if err != nil {
 		return nil, err

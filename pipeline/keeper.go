@@ -298,7 +298,7 @@ func (k *keeper) noted(ctx context.Context, req *crawl.Request, asked string) st
 	if err != nil {
 		return ""
 	}
-	defer r.Close() //nolint:errcheck // It was only read.
+	defer r.Close()
 	var n note
 	if json.NewDecoder(io.LimitReader(r, 1<<16)).Decode(&n) != nil || n.Asked != asked || store.CheckName(n.Path) != nil {
 		return ""
@@ -392,7 +392,7 @@ func (k *keeper) put(ctx context.Context, name string, body crawl.Body, meta cra
 		if err != nil {
 			return err
 		}
-		defer r.Close() //nolint:errcheck // It was only read.
+		defer r.Close()
 		return k.store.Put(ctx, name, r, meta)
 	})
 }
@@ -406,7 +406,7 @@ func (k *keeper) sum(body crawl.Body) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer r.Close() //nolint:errcheck // It was only read.
+	defer r.Close()
 	return k.sumOf(r)
 }
 
@@ -438,7 +438,7 @@ func (k *keeper) openHeld(ctx context.Context, h *held) (io.ReadSeekCloser, erro
 	if at, ok := r.(io.ReadSeekCloser); ok {
 		return at, nil
 	}
-	defer r.Close() //nolint:errcheck // It was only read.
+	defer r.Close()
 	body, err := k.spool.Read(r, h.info.Size, -1)
 	if err != nil {
 		return nil, err

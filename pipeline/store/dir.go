@@ -398,10 +398,10 @@ func (d *Dir) newWorkshop(name string) (*workshop, error) {
 		_ = f.Close()
 		return nil, err
 	}
-	there, err := d.root.Stat(name)
-	if state == lockBusy || err != nil || !os.SameFile(mine, there) {
-		_ = f.Close()
-		return nil, nil
+	// Somebody else has it, or has swept it and perhaps made another since.
+	there, gone := d.root.Stat(name)
+	if state == lockBusy || gone != nil || !os.SameFile(mine, there) {
+		return nil, f.Close()
 	}
 	// The folder has what the umask leaves of 0755, so this is what it leaves of 0644.
 	return &workshop{name: name, lock: f, mode: mine.Mode().Perm() & 0o644}, nil

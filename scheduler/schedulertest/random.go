@@ -270,9 +270,9 @@ func (r *runner) drawNack(t *rapid.T, l *request) crawl.Nack {
 }
 
 func (r *runner) lease(t *rapid.T) {
-	max := rapid.IntRange(0, 5).Draw(t, "max")
-	leases, wake := r.b.s.Lease(r.b.now, max)
-	for i := range max {
+	most := rapid.IntRange(0, 5).Draw(t, "most")
+	leases, wake := r.b.s.Lease(r.b.now, most)
+	for i := range most {
 		want := r.m.lease(r.b.now)
 		if want == nil {
 			if len(leases) > i {

@@ -133,8 +133,8 @@ func pushOf(tb TB, parent uint64, req *crawl.Request) crawl.Push {
 	return p
 }
 
-func (b *bench) lease(max int) []crawl.Lease {
-	leases, _ := b.s.Lease(b.now, max)
+func (b *bench) lease(most int) []crawl.Lease {
+	leases, _ := b.s.Lease(b.now, most)
 	return leases
 }
 

@@ -36,6 +36,7 @@ type Picture struct {
 // PictureFate says what becomes of a picture that is downloaded.
 type PictureFate int
 
+// What becomes of pictures.
 const (
 	PictureIntact   PictureFate = iota // decodes, at least 448 × 336 pixels
 	PictureBroken                      // is sent as image/jpeg, cannot be decoded

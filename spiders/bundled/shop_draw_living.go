@@ -109,8 +109,8 @@ func drawLamp(c *canvas, k look) {
 	default: // pendant light
 		c.glow(0, -120, 240, 190, warm.lighter(0.25), 0.6)
 		c.fill(stroke(4, pt{0, -520}, pt{0, -268}), solid(k.base.darker(0.3)), 1)
-		cap := straight(0, 0.12, -292, 13, -258, 17)
-		c.fill(cap.body(), cap.shaded(k.base, k.gloss), 1)
+		socket := straight(0, 0.12, -292, 13, -258, 17)
+		c.fill(socket.body(), socket.shaded(k.base, k.gloss), 1)
 		var dome *lathe
 		switch k.seed % 3 {
 		case 0:

@@ -20,7 +20,8 @@ func (k look) ground() rgb {
 
 // drawAlone draws the product on nothing, where it stands in a picture of its own.
 func (it *item) drawAlone(c *canvas) {
-	x, y, z := 320.0, 0.0, it.category.zoom
+	var y float64
+	x, z := 320.0, it.category.zoom
 	switch it.setting {
 	case onTable:
 		y = 412
