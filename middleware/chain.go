@@ -127,26 +127,9 @@ func (c *Chain) OpenHost(ctx context.Context, origin string, f crawl.Fetcher) (c
 			errs = append(errs, err)
 			continue
 		}
-		all = strictest(all, l)
+		all = all.Strictest(l)
 	}
 	return all, errors.Join(errs...)
-}
-
-// strictest joins limits; 0 means that one has none.
-func strictest(a, b crawl.Limits) crawl.Limits {
-	if a.Concurrency <= 0 || b.Concurrency > 0 && b.Concurrency < a.Concurrency {
-		a.Concurrency = b.Concurrency
-	}
-	switch {
-	case b.Delay > a.Delay:
-		a.Delay, a.FixedDelay = b.Delay, b.FixedDelay
-	case b.Delay == a.Delay:
-		a.FixedDelay = a.FixedDelay || b.FixedDelay
-	}
-	if b.HoldUntil.After(a.HoldUntil) {
-		a.HoldUntil = b.HoldUntil
-	}
-	return a
 }
 
 // Close closes the layers that are to be closed, the outermost first.
