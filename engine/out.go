@@ -94,7 +94,7 @@ func (s *sink) Item(item any) bool {
 		return false
 	}
 	p.emitted.Store(true)
-	item, err := e.hooks.Item(s.ctx, s.resp, item)
+	passed, err := e.hooks.Item(s.ctx, s.resp, item)
 	if err != nil {
 		e.itemFailed(s.ctx, p, item, err)
 		return s.goOn()
@@ -110,7 +110,7 @@ func (s *sink) Item(item any) bool {
 	}
 	p.hasItems.Store(true)
 	p.open.Add(1)
-	run := itemRun{s.ctx, p, item}
+	run := itemRun{s.ctx, p, passed}
 	if e.stages == 0 {
 		run.run()
 	} else {
