@@ -182,7 +182,7 @@ func TestMistakes(t *testing.T) {
 		{"crawl shop -s images.store=DIR/s --log-file /dev/null/l", "--log-file: open /dev/null/l: not a directory"},
 		{"crawl shop -s images.store=DIR/s --log-file DIR/log -O /dev/null/x.csv", "feed /dev/null/x.csv: mkdir /dev/null: not a directory"},
 		{"crawl shop --log-level loud", "--log-level loud: want debug, info, warn or error"},
-		{"crawl shop -s log.level=loud", "-s log.level=loud: want one of [debug info warn error]"},
+		{"crawl shop -s log.level=loud", "-s log.level=loud: want debug, info, warn or error"},
 		{"settings -s nope=1", "-s nope=1: unknown setting nope; the settings command lists all of them"},
 		{"settings shop nope", `"nope" is neither a spider nor a setting`},
 		{"settings -a x shop", `-a "x": want -a name=value`},

@@ -102,7 +102,7 @@ func (e *invalidSettings) atLeast(name string, v, least int) {
 
 func (e *invalidSettings) oneOf(name, v string, of ...string) {
 	if !slices.Contains(of, v) {
-		e.add(name, fmt.Sprintf("is %q", v), fmt.Sprintf("want one of %v", of))
+		e.add(name, fmt.Sprintf("is %q", v), "want "+strings.Join(of[:len(of)-1], ", ")+" or "+of[len(of)-1])
 	}
 }
 

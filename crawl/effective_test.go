@@ -94,8 +94,8 @@ func TestEffectiveErrors(t *testing.T) {
 		{"images.quality", "500", `-s images.quality=500: want 1 to 100`},
 		{"Images.Quality", "x", `-s Images.Quality=x: "x" is not a whole number`},
 		{"IMAGES_MIN_WIDTH", "x", `-s IMAGES_MIN_WIDTH=x: images.min_width: "x" is not a whole number`},
-		{"LOG_LEVEL", "LOUD", `-s LOG_LEVEL=LOUD: log.level is "loud": want one of [debug info warn error]`},
-		{"log.level", "loud", `-s log.level=loud: want one of [debug info warn error]`},
+		{"LOG_LEVEL", "LOUD", `-s LOG_LEVEL=LOUD: log.level is "loud": want debug, info, warn or error`},
+		{"log.level", "loud", `-s log.level=loud: want debug, info, warn or error`},
 		{"image.store", "x", `-s image.store=x: unknown setting image.store: did you mean images.store?`},
 		{"images.thumbs.a/b", "5x5", `-s images.thumbs.a/b=5x5: images.thumbs name "a/b": want letters, digits, - _ and . only`},
 		{"images.thumbs", "..=5x5", `-s images.thumbs=..=5x5: name "..": want letters, digits, - _ and . only`},
@@ -111,7 +111,7 @@ func TestEffectiveErrors(t *testing.T) {
 	_, err := crawl.Settings{ConcurrentItems: -1, Assign: []crawl.Assignment{{Name: "order", Value: "x", Source: "environment"}, {Name: "cookies.off", Value: "x"}}}.Effective(nil)
 	require.EqualError(t, err, `assignment cookies.off=x: "x" is neither true nor false
 concurrent_items is -1: want at least 1
-environment order=x: want one of [depth breadth]`)
+environment order=x: want depth or breadth`)
 }
 
 func TestExplainSources(t *testing.T) {

@@ -116,7 +116,7 @@ func (s *shop) configure(set *crawl.Settings) {
 	}
 	if set.Images.Store == "" {
 		set.Images.Store = "shop-images"
-		set.Images.Expires = -1 // the shop's pictures are drawn anew, so they are stored anew
+		set.Images.Expires = -time.Second // the shop's pictures are drawn anew, so they are stored anew
 	}
 	if set.Images.Thumbs == nil {
 		set.Images.Thumbs = map[string]crawl.Size{"small": {Width: 120, Height: 120}}
