@@ -43,7 +43,7 @@ func TestPipelineThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	for want, p := range map[string]crawl.Pipeline{
 		`open store s3://b: unknown scheme "s3" (this program has: file, memory)`: &FilesPipeline{Settings: crawl.FilesSettings{Store: "s3://b"}},
-		`media.checksum is "crc": want md5, sha1 or sha256`:                  &ImagesPipeline{Media: crawl.MediaSettings{Checksum: "crc"}},
+		`media.checksum is "crc": want md5, sha1 or sha256`:                       &ImagesPipeline{Media: crawl.MediaSettings{Checksum: "crc"}},
 		"images.quality is 101: want 1 to 100":                                    &ImagesPipeline{Settings: crawl.ImagesSettings{Quality: 101}},
 		"images.thumbs s is 0x5: want at least 1x1":                               &ImagesPipeline{Settings: crawl.ImagesSettings{Thumbs: map[string]crawl.Size{"s": {Height: 5}}}},
 	} {
