@@ -9,7 +9,7 @@
 //  2. loop.go: the loop takes what pages have produced and hands it to the scheduler as one commit, together with all else that this turn has gathered. What was
 //     seen before falls out there, and nowhere else.
 //  3. loop.go, admit: while downloads and items have room, the loop leases the best request of a host that may be asked now.
-//  4. page.go, run: a goroutine takes it from here. download.go opens the host, if it is new (robots.txt), and asks the middleware chain, at whose end the
+//  4. page.go, run: one of the goroutines that workers.go keeps takes it from here. download.go opens the host, if it is new (robots.txt), and asks the middleware chain, at whose end the
 //     downloader stands.
 //  5. When the last byte is in the loop is told, and the host's place is free, before any user code runs.
 //  6. page.go, parse: the response hooks, then the callback. Its errors and panics end there.
@@ -22,7 +22,7 @@
 //
 // # The life of an item
 //
-// out.go takes it, if there is room in ConcurrentItems, and gives it a goroutine; item.go sends it through the stages of the pipeline chain, the last of which
+// out.go takes it, if there is room in ConcurrentItems, and hands it to a worker; item.go sends it through the stages of the pipeline chain, the last of which
 // are the feeds, and gives its place back. A stage that needs a picture asks Env.Fetcher, which is fetch.go: its requests stand in queues of their own, before all
 // pages of their hosts, and the loop starts them first.
 //

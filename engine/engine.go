@@ -78,7 +78,7 @@ type Engine struct {
 	fetch   *middleware.Chain
 	hooks   middleware.Hooks
 	chain   *pipeline.Chain
-	stages  int      // in chain
+	stages  int      // configured; 0: items need no goroutine
 	flusher *flusher // nil: no stage keeps items back
 	hosts   *hosts   // nil: no middleware opens hosts
 	state   *state

@@ -52,7 +52,7 @@ func ExampleRun() {
 		return
 	}
 	fmt.Println(result.Reason, result.Stats.Int("item_scraped_count"))
-	// Output:
+	// Unordered output:
 	// LAMP
 	// VASE
 	// finished 2

@@ -356,7 +356,7 @@ type fullDisk struct{}
 func (fullDisk) Process(_ context.Context, item any) (any, error) { return item, nil }
 func (fullDisk) Flush(context.Context) error                      { return errors.New("the disk is full") }
 
-// TestAThousandSubmissions costs no goroutine each.
+// TestAThousandSubmissions keeps as many at work as the host allows, from the first to the last.
 func TestAThousandSubmissions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

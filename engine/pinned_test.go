@@ -146,6 +146,7 @@ func TestStopDoesNotWaitForAHeldHost(t *testing.T) {
 		}))
 		settings := fetchStages()
 		settings.StopTimeout = time.Minute
+		settings.ConcurrentPerHost = 1 // the second waits for the host, not for its own repeat
 		settings.Retry.MaxRetryAfter = 10 * time.Hour
 		spider := &crawl.Spider{Name: "held", Start: func(_ context.Context, out *crawl.Out) error {
 			out.Item(map[string]any{"want": []string{"http://a.example/1", "http://a.example/2"}})
@@ -196,38 +197,49 @@ func TestCallbackThatEndsItsGoroutine(t *testing.T) {
 	require.EqualValues(t, 1, res.Stats.Int("item_error_count"))
 }
 
-// TestManyFailuresBehindABusyCallback keeps the one callback busy while hundreds of pages fail: each of them kept a goroutine.
+// TestManyFailuresBehindABusyCallback keeps the one callback busy while pages fail: each failure kept a goroutine that waited for the errback, and the crawl went on.
 func TestManyFailuresBehindABusyCallback(t *testing.T) {
 	t.Parallel()
-	failed := make(chan struct{})
-	var n atomic.Int32
-	settings := crawl.Settings{ConcurrentCallbacks: 1, ConcurrentRequests: 4, Robots: crawl.RobotsSettings{Ignore: true}}
-	settings.Middlewares = around(func(ctx context.Context, req *crawl.Request, next crawl.Fetcher) (*crawl.Response, error) {
-		if req.URL.Path != "/good" {
-			if n.Add(1) == 500 {
-				close(failed)
+	synctest.Test(t, func(t *testing.T) {
+		busy, release := make(chan struct{}), make(chan struct{})
+		var tried, told atomic.Int32
+		settings := crawl.Settings{ConcurrentCallbacks: 1, ConcurrentRequests: 4, Robots: crawl.RobotsSettings{Ignore: true}}
+		settings.Middlewares = around(func(ctx context.Context, req *crawl.Request, next crawl.Fetcher) (*crawl.Response, error) {
+			if req.URL.Path == "/good" {
+				return next.Fetch(ctx, req)
 			}
+			<-busy
+			tried.Add(1)
 			return nil, errors.New("no")
+		})
+		spider := &crawl.Spider{
+			Name: "fails",
+			Start: func(_ context.Context, out *crawl.Out) error {
+				out.Request(crawl.Get("http://a.example/good"))
+				for i := range 500 {
+					out.Request(crawl.Get(fmt.Sprintf("http://a.example/%d", i)))
+				}
+				return nil
+			},
+			Parse: func(context.Context, *crawl.Response, *crawl.Out) error {
+				close(busy)
+				<-release
+				return nil
+			},
+			Errback: func(context.Context, *crawl.Request, error, *crawl.Out) error {
+				told.Add(1)
+				return nil
+			},
 		}
-		return next.Fetch(ctx, req)
+		_, wait := crawltest.Start(t, spider, settings, crawltest.Handler(pages(map[string][]string{"/good": nil})))
+		<-busy
+		time.Sleep(time.Minute)
+		require.LessOrEqual(t, tried.Load(), int32(8), "as many wait as downloads are allowed, and as many are on their way")
+		close(release)
+		res := wait()
+		require.Equal(t, "finished", res.Reason)
+		require.EqualValues(t, 500, told.Load())
 	})
-	spider := &crawl.Spider{
-		Name: "fails",
-		Start: func(_ context.Context, out *crawl.Out) error {
-			out.Request(crawl.Get("http://a.example/good"))
-			for i := range 500 {
-				out.Request(crawl.Get(fmt.Sprintf("http://a.example/%d", i)))
-			}
-			return nil
-		},
-		Parse: func(context.Context, *crawl.Response, *crawl.Out) error {
-			<-failed
-			return nil
-		},
-	}
-	res := crawltest.Run(t, spider, settings, crawltest.Handler(pages(map[string][]string{"/good": nil})))
-	require.Equal(t, "finished", res.Reason)
-	require.EqualValues(t, 500, n.Load())
 }
 
 // TestBadRescheduleOfACallback cannot be queued again: with one place for callbacks it waited for itself.

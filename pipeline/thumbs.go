@@ -105,7 +105,7 @@ func channelsOf(img image.Image) (c channels) {
 	case *image.RGBA:
 		c.planes[0] = plane{pix: m.Pix, stride: m.Stride, step: 4, w: size.X, h: size.Y, across: w, down: h}
 	default:
-		panic("not a flat picture")
+		return channelsOf(flatten(img)) // which is one of the two
 	}
 	return c
 }
