@@ -19,6 +19,8 @@ type Env struct {
 	Pixels Gate
 	// Spool takes bodies from the wire.
 	Spool *Spool
+	// State is what the job has stored, as it was when it was opened; nil if the crawl has no job. Middlewares are opened before it: they implement [Stateful].
+	State map[string][]byte
 }
 
 // A Gate runs CPU-bound work under a bound: one worker per processor, and a budget of weight that is in work at once.

@@ -144,10 +144,10 @@ func (o *Out) Err() error {
 
 // Checkpoint remembers where Start is: a value that marshals to JSON, such as an offset or the last ID. It is stored with the requests that were produced before it,
 // so that a Start that was interrupted goes on from there in the same job.
-func (o *Out) Checkpoint(cursor any) bool { return o.put(startCursor, cursor) }
+func (o *Out) Checkpoint(cursor any) bool { return o.put(StartCursor, cursor) }
 
 // Resume reads the last Checkpoint of this job into a pointer. It reports false if there is none.
-func (o *Out) Resume(into any) bool { return o.get(startCursor, into) }
+func (o *Out) Resume(into any) bool { return o.get(StartCursor, into) }
 
 // Save keeps a value of the spider's under a key, as JSON, committed with the page. The last one counts.
 func (o *Out) Save(key string, v any) bool { return o.put(stateKey+key, v) }
@@ -155,9 +155,13 @@ func (o *Out) Save(key string, v any) bool { return o.put(stateKey+key, v) }
 // Load reads what was saved under a key into a pointer. It reports false if there is nothing.
 func (o *Out) Load(key string, into any) bool { return o.get(stateKey+key, into) }
 
+// Keys of the state that is committed. Others belong to feeds and middlewares.
 const (
-	startCursor = "start/cursor"
-	stateKey    = "spider/"
+	// StartCursor is where Start's last Checkpoint is kept.
+	StartCursor = "start/cursor"
+	// StartDone is there when Start has returned, and is not called again.
+	StartDone = "start/done"
+	stateKey  = "spider/"
 )
 
 func (o *Out) put(key string, v any) bool {

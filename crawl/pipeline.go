@@ -91,6 +91,12 @@ type Toucher interface {
 	Touch(ctx context.Context, name string, meta Meta) error
 }
 
+// A Syncer is a [Store] whose files survive a power cut only after Sync has returned: in a job it is called before the items that name them are committed. names may
+// have been stored by an earlier process. A name that is gone is no error.
+type Syncer interface {
+	Sync(ctx context.Context, names []string) error
+}
+
 // Meta is what is recorded beside a stored file.
 type Meta struct {
 	Checksum     string           `json:"checksum,omitempty"`

@@ -2,6 +2,7 @@ package crawl
 
 import (
 	"context"
+	"io"
 	"slices"
 	"time"
 )
@@ -26,12 +27,15 @@ type Scheduler interface {
 	Limit(slot string, l Limits)
 	// Commit applies tx, all or nothing, in the order of the calls, and reports what became of it by done, which is called once: before Commit
 	// returns or later on another goroutine. After an error nothing of tx has happened, except that its leases are still out.
+	//
+	// What is applied is durable a moment later, if the scheduler can be opened again: in the order of the calls, so that a crash undoes the last ones, each whole
+	// or not at all. If that fails, later calls and Close say so.
 	Commit(tx *Tx, done func(Committed, error))
 	// Counts says how much there is of what, as of the last Commit that was applied.
 	Counts() Counts
-	// State is what Tx.Put has stored, as it was when the scheduler was opened. The caller does not change it.
+	// State is what Tx.Put and journals have stored, as it was when the scheduler was opened. The caller does not change it.
 	State() map[string][]byte
-	// Close ends it. Leases that are out are queued again by a scheduler that can be opened again.
+	// Close makes durable what was committed, and ends it. Leases that are out are queued again by a scheduler that can be opened again.
 	Close(ctx context.Context) error
 }
 
@@ -39,7 +43,8 @@ type Scheduler interface {
 type Lease struct {
 	ID      uint64
 	Request *Request
-	// Attempt is how many times the request has been leased since it was last queued, this one included. It counts across kills.
+	// Attempt is how many times the request has been in hand since it was last queued, this time included: 2 or more says that the process was killed, or the
+	// machine stopped, while it was.
 	Attempt int
 	// Err says that the request's stored form cannot be read: Request is nil, no place was taken, and the engine fails the lease.
 	Err error
@@ -51,7 +56,23 @@ type Tx struct {
 	Ack  []uint64          // leases that are done
 	Fail []Failure         // done too, and kept in a list of failures
 	Nack []Nack            // handed back
-	Put  map[string][]byte // feed positions, Start's cursor, cookies, spider state; a nil value deletes
+	Put  map[string][]byte // Start's cursor, cookies, spider state; a nil value deletes
+	// Lines go to their journals before the change is durable. Only a crawl with a job has any.
+	Lines []Lines
+}
+
+// Lines are records of a feed that waited for their page to be done. The scheduler closes Text when it has been written, or never will be.
+type Lines struct {
+	Journal Journal
+	Text    io.ReadCloser
+}
+
+// A Journal is a feed that grows with the commits of a job: what is appended counts once the state that Append returned has been committed. Opened with that state
+// it takes away what was appended after it.
+type Journal interface {
+	// Append writes all that the readers yield at the end, in order, and makes it durable. The value is committed under the key, in the same change as the
+	// acknowledgements that the lines belong to. An error ends the crawl with nothing of that change committed.
+	Append(lines []io.Reader) (key string, value []byte, err error)
 }
 
 // A Push is a request to be queued, with what a scheduler needs to know of it: it is worked out off the loop, by [NewPush].
@@ -59,10 +80,13 @@ type Push struct {
 	// Parent is the lease of the page that the request was found on; 0 is Start.
 	Parent      uint64
 	Fingerprint Fingerprint
-	// Filter says that the request is dropped if its fingerprint was seen. Either way the fingerprint is seen from now on.
+	// Filter says that the request is dropped if its fingerprint was seen. Either way the fingerprint is seen from now on. Of requests that are not filtered, a
+	// scheduler that can be opened again counts how many each page has pushed: when the page is done again, as many are dropped as seen. Committing the
+	// key [StartCursor] sets the count of Start back.
 	Filter   bool
 	Slot     string
 	Priority int
+	Route    string
 	// Encoded is the request as [Request.AppendWire] writes it.
 	Encoded []byte
 }
@@ -75,7 +99,7 @@ func NewPush(parent uint64, req *Request) (Push, error) {
 	}
 	return Push{
 		Parent: parent, Fingerprint: req.Fingerprint(), Filter: !req.DontFilter,
-		Slot: req.Slot(), Priority: req.Priority, Encoded: enc,
+		Slot: req.Slot(), Priority: req.Priority, Route: req.Route, Encoded: enc,
 	}, nil
 }
 
@@ -113,6 +137,8 @@ type Committed struct {
 	Seen []int
 	// SeenNacks are the indices in Tx.Nack of leases that were acknowledged as duplicates.
 	SeenNacks []int
+	// Full says that there is little room left to write: the crawl should close while all can still be kept.
+	Full bool
 }
 
 // Counts says how much a scheduler holds.
@@ -165,4 +191,6 @@ type SchedulerOptions struct {
 	Slots map[string]Limits
 	// Seed makes the randomised delays repeatable. 0: they differ in every run.
 	Seed uint64
+	// Job is for schedulers that keep a job.
+	Job JobOptions
 }

@@ -84,4 +84,8 @@ var settingDocs = map[string]string{
 	"LogSettings.Format":               "Format is \"console\" or \"json\". Default console.",
 	"LogSettings.StatsInterval":        "StatsInterval is how often the log says how the crawl goes. Default 60 s, negative never.",
 	"JobSettings.Dir":                  "Dir is the job's folder. Empty: the crawl lives in memory.",
+	"JobSettings.Memory":               "Memory is about how many bytes a job keeps in memory, whatever is queued. Default 128 MiB; the least is 16 MiB.",
+	"JobSettings.MinFree":              "MinFree is how many bytes must be free on the disk of Dir: below it the crawl closes (\"disk full\") with everything committed. Default 256 MiB, negative none.",
+	"JobSettings.Attempts":             "Attempts is at how many unclean ends of the process a page may have been in hand before it goes to the list of failures. Default 3, negative no limit: for machines that are switched off often.",
+	"JobSettings.Identity":             "Identity is what must be the same when the job is resumed, beside spider and order: the command line puts the spider's arguments here.",
 }

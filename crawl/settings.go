@@ -282,6 +282,15 @@ type LogSettings struct {
 type JobSettings struct {
 	// Dir is the job's folder. Empty: the crawl lives in memory.
 	Dir string
+	// Memory is about how many bytes a job keeps in memory, whatever is queued. Default 128 MiB; the least is 16 MiB.
+	Memory int64
+	// MinFree is how many bytes must be free on the disk of Dir: below it the crawl closes ("disk full") with everything committed. Default 256 MiB, negative none.
+	MinFree int64
+	// Attempts is at how many unclean ends of the process a page may have been in hand before it goes to the list of failures. Default 3, negative no limit: for
+	// machines that are switched off often.
+	Attempts int
+	// Identity is what must be the same when the job is resumed, beside spider and order: the command line puts the spider's arguments here.
+	Identity map[string]string
 }
 
 // Parts are the optional parts that a program links. nil entries mean the built-ins alone.
@@ -294,8 +303,10 @@ type Parts struct {
 	Formats map[string]FeedFormat
 	// Targets open feeds by URI scheme. Built in: "", "file" and "-".
 	Targets map[string]FeedTarget
-	// Job opens the scheduler of Job.Dir. nil: this program has no jobs.
+	// Job opens the scheduler of Job.Dir: scheduler/jobdir.Open. nil: this program has no jobs.
 	Job func(ctx context.Context, dir string, opts SchedulerOptions) (Scheduler, error)
+	// InspectJob opens a job's folder for those who look after it: scheduler/jobdir.Inspect.
+	InspectJob func(ctx context.Context, dir string, mode InspectMode) (Job, error)
 }
 
 // OpenStore opens a media store. env.Settings holds the credentials that apply to the pipeline that opens it.
@@ -377,6 +388,9 @@ func (s *Settings) setDefaults() {
 		}
 	}
 	or(&s.StopTimeout, 30*time.Second)
+	or(&s.Job.Memory, 128<<20)
+	or(&s.Job.MinFree, 256<<20)
+	or(&s.Job.Attempts, 3)
 	or(&s.Start.Ahead, 10_000)
 	or(&s.Download.Timeout, 180*time.Second)
 	or(&s.Download.MaxSize, 1<<30)

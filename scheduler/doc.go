@@ -2,10 +2,10 @@
 //
 // [Memory] does so in memory; its contract is [crawl.Scheduler], and the suite in scheduler/schedulertest is what that contract means.
 //
-//	memory.go   Memory: commits, leases, places
-//	slot.go     one host's queue and limits, and where it stands: ready, waiting for a time, or for a place
-//	heap.go     the heaps of requests, slots and times
-//	seen.go     the set of fingerprints
+//	memory.go           Memory: commits and leases
+//	internal/frontier   which request leaves next: slots, their queues and limits, and where they stand; jobdir's too
+//	internal/seen       the set of fingerprints, and a cache of them
+//	jobdir              the same contract in a folder on disk
 //
 // # Where a request stands
 //

@@ -2,7 +2,9 @@ package scheduler
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,15 +17,41 @@ import (
 // logged is a Memory that writes down what was committed, so that it can be opened again by replaying that.
 type logged struct {
 	*Memory
-	log *[]crawl.Tx
-	put map[string][]byte
+	log  *[]crawl.Tx
+	put  map[string][]byte
+	done map[uint64]int // unfiltered requests that each page had pushed when this was opened
+	now  map[uint64]int // and has pushed since
 }
 
 func (s *logged) Commit(tx *crawl.Tx, done func(crawl.Committed, error)) {
-	s.Memory.Commit(tx, func(c crawl.Committed, err error) {
-		if err == nil {
-			*s.log = append(*s.log, *tx)
+	var skipped []int
+	kept, index, before := *tx, []int{}, maps.Clone(s.now)
+	kept.Push = nil
+	for i, p := range tx.Push {
+		if !p.Filter {
+			if s.now[p.Parent]++; s.now[p.Parent] <= s.done[p.Parent] {
+				skipped = append(skipped, i)
+				continue
+			}
 		}
+		kept.Push = append(kept.Push, p)
+		index = append(index, i)
+	}
+	s.Memory.Commit(&kept, func(c crawl.Committed, err error) {
+		if err != nil {
+			s.now = before
+		} else {
+			*s.log = append(*s.log, kept)
+			if _, ok := tx.Put[crawl.StartCursor]; ok {
+				delete(s.done, 0)
+				delete(s.now, 0)
+			}
+		}
+		for i := range c.Seen {
+			c.Seen[i] = index[c.Seen[i]]
+		}
+		c.Seen = append(c.Seen, skipped...)
+		slices.Sort(c.Seen)
 		done(c, err)
 	})
 }
@@ -32,19 +60,23 @@ func (s *logged) State() map[string][]byte { return s.put }
 
 // replay commits a log to a new scheduler. Leases that a change names are taken out of their queues first, wherever they stand.
 func replay(tb schedulertest.TB, opts crawl.SchedulerOptions, log *[]crawl.Tx) *logged {
-	s := &logged{Memory: New(opts), log: log, put: map[string][]byte{}}
+	s := &logged{Memory: New(opts), log: log, put: map[string][]byte{}, done: map[uint64]int{}, now: map[uint64]int{}}
 	for _, tx := range *log {
 		s.Memory.Commit(&crawl.Tx{Push: tx.Push}, func(crawl.Committed, error) {})
-		for _, id := range tx.Ack {
-			s.pull(id)
+		for _, p := range tx.Push {
+			if !p.Filter {
+				s.done[p.Parent]++
+			}
 		}
-		for _, f := range tx.Fail {
-			s.pull(f.Lease)
+		rest := crawl.Tx{Ack: tx.Ack, Fail: tx.Fail, Nack: tx.Nack}
+		for _, id := range leasesOf(&rest) {
+			s.leased[id] = struct{}{}
+			if !s.frontier.Remove(id) {
+				tb.Fatalf("replay: %d does not wait", id)
+			}
+			delete(s.done, id)
 		}
-		for _, n := range tx.Nack {
-			s.pull(n.Lease)
-		}
-		s.Memory.Commit(&crawl.Tx{Ack: tx.Ack, Fail: tx.Fail, Nack: tx.Nack}, func(_ crawl.Committed, err error) {
+		s.Memory.Commit(&rest, func(_ crawl.Committed, err error) {
 			if err != nil {
 				tb.Fatalf("replay: %v", err)
 			}
@@ -53,32 +85,23 @@ func replay(tb schedulertest.TB, opts crawl.SchedulerOptions, log *[]crawl.Tx) *
 			if s.put[k] = v; v == nil {
 				delete(s.put, k)
 			}
+			if k == crawl.StartCursor {
+				delete(s.done, 0)
+			}
 		}
 	}
 	return s
 }
 
-// pull takes a waiting request out of its queue as if it had been leased.
-func (m *Memory) pull(id uint64) {
-	for i := range m.later.all {
-		if m.later.all[i].entry.id == id {
-			d := m.later.remove(i)
-			m.queued--
-			m.leased[id] = leased{entry: d.entry, slot: d.slot}
-			return
-		}
+func leasesOf(tx *crawl.Tx) []uint64 {
+	ids := slices.Clone(tx.Ack)
+	for i := range tx.Fail {
+		ids = append(ids, tx.Fail[i].Lease)
 	}
-	for _, s := range m.slots {
-		for i := range s.queue.all {
-			if s.queue.all[i].id == id {
-				e := s.queue.remove(i)
-				m.queued--
-				m.settle(s)
-				m.leased[id] = leased{entry: e, slot: s.name}
-				return
-			}
-		}
+	for i := range tx.Nack {
+		ids = append(ids, tx.Nack[i].Lease)
 	}
+	return ids
 }
 
 func TestContract(t *testing.T) {

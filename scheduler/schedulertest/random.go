@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -21,6 +22,8 @@ type model struct {
 	put     map[string]string
 	slots   map[string]*host
 	rank    int
+	// Unfiltered requests that each page has pushed: ever, and since the last opening.
+	out, again map[uint64]int
 }
 
 type request struct {
@@ -39,7 +42,20 @@ type host struct {
 }
 
 func newModel(opts crawl.SchedulerOptions) *model {
-	return &model{opts: opts, seen: map[crawl.Fingerprint]bool{}, put: map[string]string{}, slots: map[string]*host{}}
+	return &model{opts: opts, seen: map[crawl.Fingerprint]bool{}, put: map[string]string{}, slots: map[string]*host{}, out: map[uint64]int{}, again: map[uint64]int{}}
+}
+
+// repeats says that a page which is done again pushes what it has pushed before.
+func (m *model) repeats(p *crawl.Push) bool {
+	if p.Filter {
+		return false
+	}
+	m.again[p.Parent]++
+	if m.again[p.Parent] <= m.out[p.Parent] {
+		return true
+	}
+	m.out[p.Parent]++
+	return false
 }
 
 func (m *model) host(name string) *host {
@@ -121,6 +137,7 @@ func (m *model) reopen() {
 	m.waiting = append(m.waiting, m.leased...)
 	m.leased = nil
 	m.slots = map[string]*host{}
+	m.again = map[uint64]int{}
 }
 
 func (m *model) delayed(now time.Time) (n int) {
@@ -178,7 +195,12 @@ func (r *runner) drawPush(t *rapid.T) *request {
 	req.Priority = rapid.IntRange(-1, 1).Draw(t, "priority")
 	req.DontFilter = rapid.IntRange(0, 4).Draw(t, "unfiltered") == 0
 	req.Data = json.RawMessage(fmt.Sprint(r.n))
-	parent := uint64(rapid.IntRange(0, 1).Draw(t, "parent"))
+	var parent uint64
+	if n := len(r.m.leased); n > 0 {
+		if i := rapid.IntRange(0, n).Draw(t, "parent"); i < n {
+			parent = r.m.leased[i].lease.ID
+		}
+	}
 	return &request{n: r.n, push: pushOf(r.b.tb, parent, req)}
 }
 
@@ -207,7 +229,7 @@ func (r *runner) commit(t *rapid.T) {
 		}
 	}
 	if rapid.Bool().Draw(t, "put") {
-		tx.Put = map[string][]byte{rapid.SampledFrom([]string{"x", "y"}).Draw(t, "key"): []byte(fmt.Sprint(r.n))}
+		tx.Put = map[string][]byte{rapid.SampledFrom([]string{"x", "y", crawl.StartCursor}).Draw(t, "key"): []byte(fmt.Sprint(r.n))}
 	}
 	if rapid.IntRange(0, 9).Draw(t, "refused") == 0 {
 		tx.Ack = append(tx.Ack, 1<<60)
@@ -217,11 +239,16 @@ func (r *runner) commit(t *rapid.T) {
 		return
 	}
 	c := r.b.must(tx)
+	for _, l := range r.m.leased {
+		if !slices.Contains(rest, l) {
+			defer func() { delete(r.m.out, l.lease.ID) }()
+		}
+	}
 	r.m.leased = rest
 	r.m.failed += len(failed)
 	var seen, seenNacks []int
 	for i, q := range pushed {
-		if r.m.seen[q.push.Fingerprint] && q.push.Filter {
+		if r.m.repeats(&q.push) || r.m.seen[q.push.Fingerprint] && q.push.Filter {
 			seen = append(seen, i)
 			continue
 		}
@@ -239,6 +266,10 @@ func (r *runner) commit(t *rapid.T) {
 	}
 	for k, v := range tx.Put {
 		r.m.put[k] = string(v)
+		if k == crawl.StartCursor {
+			delete(r.m.out, 0)
+			delete(r.m.again, 0)
+		}
 	}
 	if fmt.Sprint(c.Seen, c.SeenNacks) != fmt.Sprint(seen, seenNacks) {
 		t.Fatalf("seen are %v and %v of the nacks, want %v and %v", c.Seen, c.SeenNacks, seen, seenNacks)

@@ -1,4 +1,4 @@
-package scheduler
+package frontier
 
 // heap is a 4-ary heap: least first, by less. moved, if set, is told where an element stands, -1 when it has left.
 type heap[T any] struct {

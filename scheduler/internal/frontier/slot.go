@@ -1,4 +1,4 @@
-package scheduler
+package frontier
 
 import (
 	"time"
@@ -6,27 +6,10 @@ import (
 	"github.com/tulle-go/tulle/crawl"
 )
 
-// entry is a waiting or leased request.
-type entry struct {
-	enc      string
-	id       uint64
-	rank     int64 // within a priority: higher first
-	priority int32
-	attempt  int32
-}
-
-// before is the order in which requests leave.
-func (e *entry) before(o *entry) bool {
-	if e.priority != o.priority {
-		return e.priority > o.priority
-	}
-	return e.rank > o.rank
-}
-
 // slot is one host's queue, and the places that are taken there.
 type slot struct {
 	name   string
-	queue  heap[entry]
+	queue  queue[Entry]
 	limits crawl.Limits
 	active int          // places taken
 	next   time.Time    // no download starts before

@@ -1,0 +1,370 @@
+package jobdir
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/zap"
+
+	"github.com/tulle-go/tulle/crawl"
+	"github.com/tulle-go/tulle/scheduler/internal/frontier"
+)
+
+// Inspect opens a job's folder for somebody who looks after it. It is what [crawl.Parts].InspectJob wants.
+func Inspect(ctx context.Context, dir string, mode crawl.InspectMode) (crawl.Job, error) {
+	j, err := inspect(ctx, vfs.Default, dir, mode)
+	if err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+func inspect(_ context.Context, fs vfs.FS, dir string, mode crawl.InspectMode) (j *job, err error) {
+	j = &job{folder: folder{fs: fs, dir: dir}, mode: mode}
+	if info, err := fs.Stat(dir); err != nil {
+		return nil, fmt.Errorf("%s is no job: %w", dir, err)
+	} else if !info.IsDir() {
+		return nil, fmt.Errorf("%s is no job: it is a file", dir)
+	}
+	desc, err := j.describe()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	case desc == nil:
+		return nil, fmt.Errorf("%s is no job: it has no job.json", dir)
+	}
+	j.desc = *desc
+	how := lockNormal
+	if mode == crawl.InspectUnlock {
+		how = lockUnlock
+	}
+	lock, stale, err := j.lock(how)
+	var taken *lockedError
+	switch {
+	case mode == crawl.InspectRead && errors.As(err, &taken):
+		return j, j.readStatus(taken.owner)
+	case mode == crawl.InspectRead && err != nil:
+		// A disk that cannot be written has no lock either, and nobody runs a job on it.
+		stale, _ = j.owner()
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	j.held, j.stale = lock, stale
+	defer func() {
+		if err != nil && lock != nil {
+			err = errors.Join(err, lock.Close())
+		}
+	}()
+	h := &health{log: zap.NewNop()}
+	if j.db, err = openStore(fs, j.path("db"), divide(32<<20), h, mode == crawl.InspectRead); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	if err := j.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), j.db.Close())
+	}
+	if mode == crawl.InspectUnlock {
+		// The pages that were in hand are counted by the next crawl as they would be without this.
+		return j, j.release()
+	}
+	return j, nil
+}
+
+// job is a job's folder while no crawl runs in it, or what the crawl that runs says of it.
+type job struct {
+	folder
+	mode  crawl.InspectMode
+	desc  description
+	held  io.Closer
+	stale *crawl.JobOwner
+	db    *pebble.DB // nil while a crawl runs
+	meta  meta
+	info_ crawl.JobInfo
+}
+
+var _ crawl.Job = (*job)(nil)
+
+// readStatus reads what the process that has the job says.
+func (j *job) readStatus(owner *crawl.JobOwner) error {
+	b, err := j.read("status.json")
+	switch {
+	case isNotExist(err):
+		j.info_ = j.info(j.desc, meta{}, nil) // it has just begun
+	case err != nil:
+		return err
+	default:
+		if err := json.Unmarshal(b, &j.info_); err != nil {
+			return fmt.Errorf("status.json: %w", err)
+		}
+	}
+	j.info_.Dir, j.info_.Owner, j.info_.Running = j.dir, owner, true
+	j.info_.Disk = j.size()
+	return nil
+}
+
+// load reads the counts.
+func (j *job) load() error {
+	var err error
+	if j.meta, err = loadMeta(j.db); err != nil {
+		return err
+	}
+	state, err := loadState(j.db)
+	if err != nil {
+		return err
+	}
+	i := j.info(j.desc, j.meta, state)
+	i.Owner = j.stale
+	if j.stale != nil {
+		i.Reason = ""
+	}
+	if err := each(j.db, keyLater, func(_, _ []byte) error { i.Delayed++; return nil }); err != nil {
+		return err
+	}
+	if i.Hosts, err = countSlots(j.db); err != nil {
+		return err
+	}
+	i.Updated = time.Now().UTC()
+	j.info_ = i
+	return nil
+}
+
+func countSlots(db *pebble.DB) (n int, err error) {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyQueue}, UpperBound: []byte{keyQueue + 1}})
+	if err != nil {
+		return 0, err
+	}
+	for ok := it.First(); ok; n++ {
+		slot, _, err := parseQueued(it.Key(), it.Value())
+		if err != nil {
+			return 0, firstError(err, it.Close())
+		}
+		ok = it.SeekGE(after(queuePrefix(nil, slot)))
+	}
+	return n, firstError(it.Error(), it.Close())
+}
+
+// info describes a job by what it counts and by its state.
+func (f folder) info(d description, m meta, state map[string][]byte) crawl.JobInfo {
+	i := crawl.JobInfo{
+		Dir: f.dir, Format: d.Format, Spider: d.Spider, Identity: d.Identity, Created: d.Created,
+		Runs: m.Runs, Kills: m.Kills, Queued: m.Queued, Done: m.Done, Failed: m.Failed, Duplicates: m.Duplicates, Seen: m.Seen,
+		Routes: make(map[string]int64), Disk: f.size(),
+	}
+	for _, r := range m.Routes {
+		if r.Queued > 0 {
+			i.Routes[r.Name] = r.Queued
+		}
+	}
+	_, i.StartDone = state[crawl.StartDone]
+	i.Finished = i.StartDone && m.Queued == 0
+	i.Reason = text(state[crawl.JobReason])
+	if b := state[crawl.JobStats]; b != nil && json.Unmarshal(b, &i.Stats) != nil {
+		i.Stats = nil
+	}
+	for k, v := range state {
+		uri, ok := strings.CutPrefix(k, crawl.FeedPrefix)
+		if !ok {
+			continue
+		}
+		var at struct{ Bytes, Items int64 }
+		if json.Unmarshal(v, &at) == nil {
+			i.Feeds = append(i.Feeds, crawl.JobFeed{URI: uri, Bytes: at.Bytes, Items: at.Items})
+		}
+	}
+	slices.SortFunc(i.Feeds, func(a, b crawl.JobFeed) int { return strings.Compare(a.URI, b.URI) })
+	return i
+}
+
+// text is a value that may be a JSON string.
+func text(b []byte) string {
+	var s string
+	if json.Unmarshal(b, &s) == nil {
+		return s
+	}
+	return string(b)
+}
+
+// Info describes the job.
+func (j *job) Info() crawl.JobInfo { return j.info_ }
+
+// idle is an error while a crawl runs.
+func (j *job) idle(write bool) error {
+	if j.db == nil {
+		return &lockedError{owner: j.info_.Owner, cause: errors.New("the job runs")}
+	}
+	if write && j.mode == crawl.InspectRead {
+		return errors.New("the job was opened for reading")
+	}
+	return nil
+}
+
+// Requests lists what waits, or what has failed.
+func (j *job) Requests(ctx context.Context, failed bool) iter.Seq2[crawl.JobRequest, error] {
+	return func(yield func(crawl.JobRequest, error) bool) {
+		if err := j.idle(false); err != nil {
+			yield(crawl.JobRequest{}, err)
+			return
+		}
+		kills := make(map[uint64]int)
+		err := each(j.db, keyKills, func(key, value []byte) error {
+			kills[parseID(key)] = int(value[0])
+			return nil
+		})
+		kinds := []byte{keyQueue, keyLater}
+		if failed {
+			kinds = []byte{keyFailed}
+		}
+		for _, kind := range kinds {
+			if err != nil {
+				break
+			}
+			err = each(j.db, kind, func(key, value []byte) error {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				r, err := parseRequest(kind, key, value)
+				if n := kills[r.ID]; n > 0 {
+					r.Attempts = n
+				}
+				if !yield(r, err) {
+					return errStop
+				}
+				return nil
+			})
+		}
+		if err != nil && !errors.Is(err, errStop) {
+			yield(crawl.JobRequest{}, err)
+		}
+	}
+}
+
+var errStop = errors.New("seen enough")
+
+// parseRequest reads a request of any kind.
+func parseRequest(kind byte, key, value []byte) (r crawl.JobRequest, err error) {
+	var enc string
+	switch kind {
+	case keyQueue:
+		var e frontier.Entry
+		if _, e, err = parseQueued(key, value); err != nil {
+			return r, err
+		}
+		r.ID, enc = e.ID, e.Enc
+	case keyLater:
+		var d frontier.Delayed
+		if d, err = parseLater(key, value); err != nil {
+			return r, err
+		}
+		r.ID, r.NotBefore, enc = d.ID, d.At, d.Enc
+	default:
+		var f failure
+		if f, enc, err = parseFailure(value); err != nil {
+			return r, err
+		}
+		r = crawl.JobRequest{ID: parseID(key), Kind: f.Kind, Reason: f.Reason, FailedAt: f.At, Attempts: f.Kills}
+	}
+	r.Request, err = crawl.ParseWire(enc)
+	return r, err
+}
+
+// RequeueFailed queues failed requests again. They are asked although they were seen, and keep their numbers.
+func (j *job) RequeueFailed(ctx context.Context, choose func(crawl.JobRequest) bool) (n int, err error) {
+	if err := j.idle(true); err != nil {
+		return 0, err
+	}
+	routes := make(map[string]uint16, len(j.meta.Routes))
+	for i, r := range j.meta.Routes {
+		routes[r.Name] = uint16(i)
+	}
+	batch := j.db.NewBatch()
+	err = each(j.db, keyFailed, func(key, value []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r, err := parseRequest(keyFailed, key, value)
+		if err != nil || choose != nil && !choose(r) {
+			return nil //nolint:nilerr // what cannot be read stays where it is
+		}
+		req := r.Request
+		req.Retries = 0
+		p, err := crawl.NewPush(r.ID, req)
+		if err != nil {
+			return err
+		}
+		i, ok := routes[p.Route]
+		if !ok {
+			if len(j.meta.Routes) > math.MaxUint16 {
+				return errStored
+			}
+			i = uint16(len(j.meta.Routes))
+			routes[p.Route] = i
+			j.meta.Routes = append(j.meta.Routes, route{Name: p.Route})
+		}
+		j.meta.Rank++
+		rank := j.meta.Rank
+		if j.desc.Order == crawl.OrderBreadth {
+			rank = -rank
+		}
+		e := frontier.Entry{Enc: string(p.Encoded), ID: r.ID, Rank: rank, Priority: frontier.Priority(p.Priority), Route: i}
+		j.meta.Queued++
+		j.meta.Failed--
+		j.meta.Routes[i].Queued++
+		n++
+		return firstError(batch.Delete(slices.Clone(key), nil), batch.Set(queueKey(nil, p.Slot, e.Key()), appendEntry(nil, &e), nil))
+	})
+	if err != nil {
+		return 0, errors.Join(err, batch.Close())
+	}
+	if err := batch.Set([]byte{keyMeta}, jsonOf(&j.meta), nil); err != nil {
+		return 0, err
+	}
+	if err := j.db.Apply(batch, pebble.Sync); err != nil {
+		return 0, err
+	}
+	return n, j.load()
+}
+
+// Compact rewrites the store.
+func (j *job) Compact(ctx context.Context) error {
+	if err := j.idle(true); err != nil {
+		return err
+	}
+	if err := j.db.Compact(ctx, []byte{0}, []byte{0xff}, true); err != nil {
+		return err
+	}
+	j.info_.Disk = j.size()
+	return nil
+}
+
+// release takes an owner away that has ended.
+func (j *job) release() error {
+	if j.stale == nil {
+		return nil
+	}
+	o := self()
+	o.Since = j.stale.Since
+	return j.write("owner.json", o, true)
+}
+
+// Close ends the inspection.
+func (j *job) Close() error {
+	var errs []error
+	if j.db != nil {
+		errs = append(errs, j.db.Close())
+		j.db = nil
+	}
+	if j.held != nil {
+		errs = append(errs, j.held.Close())
+		j.held = nil
+	}
+	return errors.Join(errs...)
+}
