@@ -191,6 +191,9 @@ type SchedulerOptions struct {
 	Slots map[string]Limits
 	// Seed makes the randomised delays repeatable. 0: they differ in every run.
 	Seed uint64
+	// Wake is called, on any goroutine, when more may leave than Lease has said without a change having been committed: something was read from disk. nil: nobody
+	// is told.
+	Wake func()
 	// Job is for schedulers that keep a job.
 	Job JobOptions
 }

@@ -59,6 +59,8 @@ type committer struct {
 	gone   chan struct{} // closed when run has returned
 
 	// The rest is run's own.
+	taken     []op // and not done yet
+	spare     []op
 	meta      meta
 	desc      description
 	routes    map[string]uint16
@@ -78,7 +80,6 @@ type committer struct {
 	checked   time.Time
 	told      time.Time // when status.json was written
 	err       error     // nothing more is written
-	reported  bool      // somebody was told of err
 	key, val  []byte
 }
 
@@ -172,55 +173,51 @@ func (c *committer) take(spare []op) (ops []op, ending bool) {
 // heartbeat is how often an idle job shows that it is alive.
 const heartbeat = 10 * time.Second
 
-// run writes until the job is closed. The store ends this goroutine when it cannot go on.
+// run writes until the job is closed.
 func (c *committer) run() {
 	defer close(c.gone)
-	whole := false
-	defer func() {
-		if whole {
-			return
-		}
-		if v := recover(); v != nil {
-			c.fail(fmt.Errorf("job store: %v\n%s", v, debug.Stack()))
-		}
-		if err := c.health.err(); err != nil {
-			c.fail(err)
-		}
-		c.fail(errors.New("job store: its writer has ended"))
-		c.work() // refuses
-	}()
 	c.work()
 	if c.err == nil {
 		c.tell(true)
-		if err := firstError(c.batch.Close(), c.db.Close()); err != nil {
-			c.fail(fmt.Errorf("close the store: %w", err))
-		}
 	}
-	whole = true
+	closed := make(chan error, 1)
+	if c.health.err() == nil {
+		go func() { closed <- firstError(c.batch.Close(), c.db.Close()) }()
+	}
+	if err := c.await(closed); err != nil {
+		c.fail(fmt.Errorf("close the store: %w", err))
+	}
 }
 
 func (c *committer) work() {
-	var spare []op
 	for {
-		ops, ending := c.take(spare)
-		for i := range ops {
-			c.apply(&ops[i])
+		ending := false
+		if len(c.taken) == 0 {
+			c.taken, ending = c.take(c.spare)
+			c.spare = c.taken
+		}
+		for len(c.taken) > 0 {
+			c.apply(&c.taken[0])
+			c.taken[0] = op{}
+			c.taken = c.taken[1:]
 			if c.due() {
 				c.flush()
 			}
 		}
-		clear(ops)
-		if ops != nil {
-			spare = ops
-		}
 		if ending || !c.began.IsZero() && time.Since(c.began) >= groupAge {
 			c.flush()
 		}
-		if ending && len(ops) == 0 {
+		if ending && c.idle() {
 			return
 		}
 		c.tell(false)
 	}
+}
+
+func (c *committer) idle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.ops) == 0
 }
 
 func (c *committer) due() bool {
@@ -270,17 +267,20 @@ func (c *committer) apply(o *op) {
 		}
 	}
 	c.s.inbox.put(n)
+	if wake := c.s.opts.Wake; wake != nil && (o.tx == nil || err != nil) {
+		wake()
+	}
 	if o.sync != nil {
 		c.flush()
 		o.sync <- c.err
 	}
-	if o.done != nil {
+	if done := o.done; done != nil {
+		o.done = nil
 		res.Full = c.full || c.health.full.Load()
 		if err != nil {
 			res, err = crawl.Committed{}, fmt.Errorf("commit: %w", err)
-			c.reported = true
 		}
-		o.done(res, err)
+		done(res, err)
 	}
 }
 
@@ -604,15 +604,36 @@ func (c *committer) write() error {
 	if err := c.batch.Set([]byte{keyMeta}, jsonOf(&c.meta), nil); err != nil {
 		return err
 	}
-	if err := c.db.Apply(c.batch, pebble.Sync); err != nil {
+	batch, written := c.batch, make(chan error, 1)
+	go func() { written <- firstError(c.db.Apply(batch, pebble.Sync), batch.Close()) }()
+	if err := c.await(written); err != nil {
 		return fmt.Errorf("write the store: %w", err)
-	}
-	if err := c.batch.Close(); err != nil {
-		return err
 	}
 	c.batch = c.db.NewIndexedBatch()
 	return nil
 }
+
+// await waits for the store. One that cannot write its tables lets nobody write in the end, and says nothing.
+func (c *committer) await(answer <-chan error) error {
+	tick := time.NewTicker(stallTime)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-answer:
+			return err
+		case <-c.health.died:
+			return c.health.err()
+		case <-tick.C:
+			if why := c.health.behind.Swap(nil); why != nil {
+				c.health.lose(*why)
+				return c.health.err()
+			}
+		}
+	}
+}
+
+// stallTime is how long a write waits for a store whose own work fails.
+const stallTime = 5 * time.Second
 
 // checkRoom looks at the disk from time to time.
 func (c *committer) checkRoom() {

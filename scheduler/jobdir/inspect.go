@@ -65,7 +65,7 @@ func inspect(_ context.Context, fs vfs.FS, dir string, mode crawl.InspectMode) (
 			err = errors.Join(err, lock.Close())
 		}
 	}()
-	h := &health{log: zap.NewNop()}
+	h := newHealth(zap.NewNop())
 	if j.db, err = openStore(fs, j.path("db"), divide(32<<20), h, mode == crawl.InspectRead); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}

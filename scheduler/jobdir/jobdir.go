@@ -84,7 +84,7 @@ func open(_ context.Context, fs vfs.FS, dir string, opts crawl.SchedulerOptions)
 	if j.Memory == 0 {
 		j.Memory = 128 << 20
 	}
-	h := &health{log: j.Log}
+	h := newHealth(j.Log)
 	s = &Scheduler{
 		folder: folder{dir: dir, fs: fs}, opts: opts, out: make(map[uint64]*held), inbox: inbox{ready: make(chan struct{}, 1)},
 	}

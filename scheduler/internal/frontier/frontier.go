@@ -399,3 +399,6 @@ func (f *Frontier) Remove(id uint64) bool {
 	}
 	return false
 }
+
+// Bytes is about how much memory the requests take.
+func (f *Frontier) Bytes() int { return f.bytes }
