@@ -92,46 +92,47 @@ type JobRequest struct {
 
 // JobInfo describes a job.
 type JobInfo struct {
-	Dir    string
-	Format int // version of the folder's form
-	Spider string
+	Dir    string `json:"dir"`
+	Format int    `json:"format"` // version of the folder's form
+	Spider string `json:"spider"`
 	// Identity is what resuming must agree with.
-	Identity map[string]string
-	Created  time.Time
+	Identity map[string]string `json:"identity,omitempty"`
+	Created  time.Time         `json:"created"`
 	// Runs is how many times the job was opened by a crawl, and Kills how many of those did not end by themselves.
-	Runs, Kills int
+	Runs  int `json:"runs"`
+	Kills int `json:"kills"`
 	// Owner is the process that has the job, nil if none has. If it has been killed nobody may have noticed yet: see Running.
-	Owner *JobOwner
+	Owner *JobOwner `json:"owner,omitempty"`
 	// Running says that the owner lives, as far as this machine can see. The figures are then those of Updated.
-	Running bool
-	Updated time.Time
+	Running bool      `json:"running"`
+	Updated time.Time `json:"updated"`
 	// Finished says that nothing is left to do.
-	Finished bool
+	Finished bool `json:"finished"`
 	// Reason is why the last run ended, empty if it was killed or runs.
-	Reason string
+	Reason string `json:"reason,omitempty"`
 
-	Queued     int64 // requests that wait, those in hand included
-	Delayed    int64 // of those, retries whose time has not come
-	Done       int64 // pages acknowledged
-	Failed     int64 // requests in the list of failures
-	Duplicates int64 // requests dropped as seen before
-	Seen       int64 // fingerprints
-	Hosts      int   // with something queued
-	StartDone  bool
+	Queued     int64 `json:"queued"`     // requests that wait, those in hand included
+	Delayed    int64 `json:"delayed"`    // of those, retries whose time has not come
+	Done       int64 `json:"done"`       // pages acknowledged
+	Failed     int64 `json:"failed"`     // requests in the list of failures
+	Duplicates int64 `json:"duplicates"` // requests dropped as seen before
+	Seen       int64 `json:"seen"`       // fingerprints
+	Hosts      int   `json:"hosts"`      // with something queued
+	StartDone  bool  `json:"start_done"`
 	// Routes are the numbers of requests that wait, by route.
-	Routes map[string]int64
-	Feeds  []JobFeed
+	Routes map[string]int64 `json:"routes"`
+	Feeds  []JobFeed        `json:"feeds,omitempty"`
 	// Stats are the stats of all runs together, as of the last commit.
-	Stats map[string]any
+	Stats map[string]any `json:"stats,omitempty"`
 	// Disk is the folder's size in bytes.
-	Disk int64
+	Disk int64 `json:"disk"`
 }
 
 // JobFeed is how far a feed of a job has come.
 type JobFeed struct {
-	URI   string
-	Bytes int64
-	Items int64
+	URI   string `json:"uri"`
+	Bytes int64  `json:"bytes"`
+	Items int64  `json:"items"`
 }
 
 // JobOwner names the process that has a job.

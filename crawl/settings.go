@@ -260,7 +260,7 @@ type Feed struct {
 	URI string
 	// Format is "jsonl", "json" or "csv". Empty: by the file name's extension, jsonl for standard output.
 	Format string
-	// Overwrite empties the file first. Otherwise items are appended.
+	// Overwrite empties the file first. Otherwise items are appended. A job that is resumed goes on in the file either way.
 	Overwrite bool
 	// Fields are those that are written, in this order. Empty: all, in the order of the type; CSV's columns are then those of the first item.
 	Fields []string
@@ -318,30 +318,42 @@ type OpenHandler func(env *Env) (Fetcher, error)
 // FeedFormat makes an encoder for one feed.
 type FeedFormat func(feed Feed) (FeedEncoder, error)
 
-// A FeedEncoder turns items into the bytes of a feed. It is used by one goroutine at a time. The bytes of a feed are Begin, each item's Record, and End.
+// A FeedEncoder turns items into the bytes of a feed. It is used by one goroutine at a time. The bytes of a feed are Begin, each item's Record with Between between
+// two of them, and End. A record does not depend on its place: in a job it is encoded long before that is known, and may never get one.
 type FeedEncoder interface {
-	// Begin is what stands before the first record, which is first's. A feed that is appended to, and has records already, has none. first is nil for a feed without items.
+	// Begin is what stands before the first record. first is the item that fixes it (a table's columns), and is one of the first, though not always the one whose
+	// record comes first; it is nil for a feed without items. A feed that is appended to, and has something in it, has no Begin.
 	Begin(first any) ([]byte, error)
-	// Record appends an item's bytes; n records stand before it in the file.
-	Record(dst []byte, item any, n int64) ([]byte, error)
-	// End is what stands after the last record.
-	End(n int64) []byte
+	// Record appends an item's bytes.
+	Record(dst []byte, item any) ([]byte, error)
+	// Between is what stands between two records, and End what stands after the last one. Both are always the same.
+	Between() []byte
+	End() []byte
 }
 
 // FeedTarget opens the place that a feed goes to, without changing what is there. If the crawl cannot start after all, the FeedFile is closed without a write.
 type FeedTarget func(ctx context.Context, feed Feed, env *Env) (FeedFile, error)
 
-// A FeedAppender is a [FeedEncoder] that can go on in a file that has something in it.
+// A FeedAppender is a [FeedEncoder] that can go on in a file that has something in it. In a job every feed in a file needs one.
 type FeedAppender interface {
-	// Append reads a file of size bytes, and returns where the next record goes, and how many records stand before it: where that would cost a
-	// read of the whole file, 1 stands for any number. columns of a table are those of the file from now on.
-	Append(r io.ReaderAt, size int64) (offset, n int64, err error)
+	// Append reads a feed of size bytes that has been closed by End, and says where it goes on. The columns of a table are those of the file from now on.
+	Append(r io.ReaderAt, size int64) (FeedEnd, error)
+}
+
+// FeedEnd is where a feed goes on that has something in it.
+type FeedEnd struct {
+	// Offset is where the next record goes.
+	Offset int64
+	// Records says that records stand before it.
+	Records bool
+	// First is to be written before the next record: it ends a line that was cut short. nil in most feeds.
+	First []byte
 }
 
 // A FeedFile is an open feed.
 type FeedFile interface {
 	io.Writer
-	// Sync makes what was written survive a power cut, where the place can.
+	// Sync makes what was written survive a power cut, where the place can. Only a crawl with a job calls it.
 	Sync() error
 	io.Closer
 }

@@ -18,6 +18,9 @@
 //     a stage keeps items back, item.go's flusher makes them safe first.
 //  9. loop.go, over: nothing is queued, leased, parsed, parked or committing, and Start has ended. Counters say so.
 //
+// In a job, lines.go keeps what feeds have made of the page's items until then: it is written in the same change as the acknowledgement, or never. job.go has what
+// else a job keeps; the scheduler of one is opened there.
+//
 // A failure goes the same way: page.go turns a Reschedule into a lease that is handed back, and anything else into the errback and the list of failures.
 //
 // # The life of an item

@@ -6,7 +6,6 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"os"
@@ -31,14 +30,18 @@ const (
 	reasonFinished   = "finished"    // there was nothing left to do
 	reasonShutdown   = "shutdown"    // the context ended
 	reasonStartError = "start_error" // Start returned an error
+	reasonDiskFull   = "disk full"   // the job has no room left, or little
 	reasonError      = "error"       // Run returns it
 )
 
 // Result is how a crawl ended.
 type Result struct {
-	// Reason is "finished", "shutdown" (the context ended), "start_error", "error" (Run returns it), or that of a CloseSpider or Stop.
+	// Reason is "finished", "shutdown" (the context ended), "start_error", "disk full" (of a job), "error" (Run returns it), or that of a CloseSpider or Stop.
 	Reason string
-	Stats  *crawl.Stats
+	// AlreadyFinished says that the crawl's job had nothing left to do when it was opened: nothing was asked.
+	AlreadyFinished bool
+	// Stats are this run's. A job keeps those of all its runs.
+	Stats *crawl.Stats
 }
 
 // Run crawls a spider to its end. When ctx ends the crawl stops: what is in flight is finished; after StopTimeout it ends at once. The error says why the
@@ -82,6 +85,7 @@ type Engine struct {
 	flusher *flusher // nil: no stage keeps items back
 	hosts   *hosts   // nil: no middleware opens hosts
 	state   *state
+	job     *job        // nil: the crawl lives in memory
 	closers []io.Closer // in the order of opening
 
 	workers   *workers
@@ -149,6 +153,13 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 		e.end()
 		return Result{}, errors.Join(err, e.close(context.WithoutCancel(ctx)))
 	}
+	if e.job != nil && e.job.finished {
+		e.end()
+		e.loop.because(reasonFinished)
+		err := e.close(context.WithoutCancel(ctx))
+		e.finalStats(e.loop.reason)
+		return Result{Reason: e.loop.reason, AlreadyFinished: true, Stats: e.stats}, err
+	}
 	e.stats.Set("start_time", e.began.UTC())
 	e.log.Info("spider opened", zap.String("spider", e.spider.Name))
 	if f := e.settings.Trace.SpiderOpened; f != nil {
@@ -156,7 +167,11 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 	}
 	stopReport := e.report()
 	e.running.Store(true)
-	e.goStart()
+	if e.job != nil && e.job.startDone {
+		e.loop.starting = false
+	} else {
+		e.goStart()
+	}
 	e.loop.run()
 	e.end()
 	stopReport()
@@ -166,6 +181,7 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 	if f := e.spider.Closed; f != nil {
 		e.guard("spider's Closed", func() { f(after, l.reason) })
 	}
+	e.finalStats(l.reason) // for the job to keep
 	err := errors.Join(l.failure, e.close(after))
 	e.finalStats(l.reason)
 	if f := e.settings.Trace.SpiderClosed; f != nil {
@@ -259,18 +275,12 @@ func (e *Engine) openScheduler(ctx context.Context) error {
 		opts.Default, opts.Slots = crawl.Limits{Concurrency: 1}, nil
 		e.hosts = &hosts{e: e, known: make(map[hostKey]*opening)}
 	}
-	sched := crawl.Scheduler(scheduler.New(opts))
-	if s.Job.Dir != "" {
-		if s.Parts.Job == nil {
-			return fmt.Errorf("job.dir is %q, but this program has no job store: set Settings.Parts.Job", s.Job.Dir)
-		}
-		var err error
-		if sched, err = s.Parts.Job(ctx, s.Job.Dir, opts); err != nil {
-			return fmt.Errorf("open job %s: %w", s.Job.Dir, err)
-		}
+	if s.Job.Dir == "" {
+		e.loop.sched = scheduler.New(opts)
+	} else if err := e.openJob(ctx, opts); err != nil {
+		return err
 	}
-	e.loop.sched = sched
-	e.state = newState(sched.State())
+	e.state = newState(e.env.State)
 	return nil
 }
 
@@ -300,7 +310,7 @@ func checksum(name string) func() hash.Hash {
 	return md5.New
 }
 
-// close closes what open has opened, last first.
+// close closes what open has opened, last first. The queue comes before all: its last changes are written to feeds that are open.
 func (e *Engine) close(ctx context.Context) error {
 	var errs []error
 	if e.chain != nil {
@@ -308,14 +318,14 @@ func (e *Engine) close(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	for _, c := range slices.Backward(e.closers) {
-		if err := e.call(c.Close); err != nil {
+	if e.loop.sched != nil {
+		if err := e.closeScheduler(ctx); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	if e.loop.sched != nil {
-		if err := e.call(func() error { return e.loop.sched.Close(ctx) }); err != nil {
-			errs = append(errs, fmt.Errorf("close the queue: %w", err))
+	for _, c := range slices.Backward(e.closers) {
+		if err := e.call(c.Close); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

@@ -90,15 +90,21 @@ type flusher struct {
 	e *Engine
 
 	mu    sync.Mutex
-	pages []*page // Guarded by mu.
-	runs  bool    // Guarded by mu.
+	pages []flushed // Guarded by mu.
+	runs  bool      // Guarded by mu.
 }
 
-// add flushes a page's items, then tells the loop that the page is done.
-func (f *flusher) add(p *page) {
+// flushed is a page whose items are to be made safe.
+type flushed struct {
+	page *page
+	done chan struct{} // closed then; nil: the page is done
+}
+
+// add flushes a page's items, then closes done or, if that is nil, tells the loop that the page is done.
+func (f *flusher) add(p *page, done chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.pages = append(f.pages, p)
+	f.pages = append(f.pages, flushed{p, done})
 	if !f.runs {
 		f.runs = true
 		go f.run()
@@ -126,9 +132,13 @@ func (f *flusher) run() {
 		}
 		for _, p := range pages {
 			if err != nil {
-				p.keep.Store(true)
+				p.page.keep.Store(true)
 			}
-			f.e.loop.box.post(event{kind: pageDone, page: p})
+			if p.done != nil {
+				close(p.done)
+				continue
+			}
+			f.e.loop.box.post(event{kind: pageDone, page: p.page})
 		}
 	}
 }

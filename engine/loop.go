@@ -1,12 +1,14 @@
 package engine
 
 import (
+	"errors"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/tulle-go/tulle/crawl"
+	"github.com/tulle-go/tulle/pipeline/feed"
 )
 
 // loop is one goroutine. It owns every field below, it alone calls the scheduler, and it alone says when the crawl is over. It blocks nowhere but in its
@@ -28,6 +30,7 @@ type loop struct {
 	startPage *page
 	startWait []chan struct{} // Start waits here until the crawl wants more
 	waits     []chan struct{} // callbacks wait here until commits have been applied
+	handed    []chan struct{} // Checkpoint waits here until its change is on its way
 	paused    bool
 	stopping  bool
 	stopAt    time.Time
@@ -133,6 +136,11 @@ func (l *loop) run() {
 		l.commit()
 		wake := l.admit(now)
 		l.letGo()
+		if l.e.killed.Err() != nil {
+			// Before asking whether it is over: pages that were killed keep their leases, which do not count as queued.
+			l.windDown()
+			return
+		}
 		if l.over(now) {
 			return
 		}
@@ -185,16 +193,13 @@ func (l *loop) release(slot string) {
 	l.media.released(slot)
 }
 
-// takeOutput moves what a page has produced so far into the next commit.
+// takeOutput moves the requests that a page has produced so far into the next commit. Everything else of it waits for settle.
 func (l *loop) takeOutput(p *page) {
 	p.mu.Lock()
-	pushes, puts, waiting := p.pushes, p.puts, p.waiting
-	p.pushes, p.puts, p.waiting = nil, nil, nil
+	pushes, waiting := p.pushes, p.waiting
+	p.pushes, p.waiting = nil, nil
 	p.mu.Unlock()
 	l.tx.Push = append(l.tx.Push, pushes...)
-	for k, v := range puts {
-		l.put(k, v)
-	}
 	switch {
 	case waiting == nil:
 	case p == l.startPage:
@@ -211,25 +216,71 @@ func (l *loop) put(key string, value []byte) {
 	l.tx.Put[key] = value
 }
 
+// settle moves what a page keeps until it is done, or until Start's Checkpoint, into the change that acknowledges it.
+func (l *loop) settle(p *page) {
+	p.mu.Lock()
+	puts := p.puts
+	p.puts = nil
+	p.mu.Unlock()
+	for k, v := range puts {
+		l.put(k, v)
+	}
+	l.tx.Lines = append(l.tx.Lines, p.lines.take()...)
+}
+
 // finish takes a page's last output and says what becomes of its lease.
 func (l *loop) finish(p *page) {
 	l.takeOutput(p)
 	l.remove(p)
 	switch {
-	case p.lease.ID == 0:
-		// Start and SpiderIdle hold no lease.
-	case p.keep.Load() || p.abandoned.Load():
-		// Left as it is: the next run of the job does it again.
+	case p.keep.Load() || p.abandoned.Load() || p == l.startPage && !p.whole:
+		// Left as it is: the next run of the job does it again, so what it kept is of no use.
+		if p.lines != nil {
+			l.e.job.left = append(l.e.job.left, p.lines.take()...)
+		}
 	case p.again != nil:
 		l.tx.Nack = append(l.tx.Nack, *p.again)
 	case p.failure != nil:
+		l.settle(p)
 		l.tx.Fail = append(l.tx.Fail, *p.failure)
+	case p.lease.ID == 0:
+		l.settle(p)
+		l.rootDone(p)
 	default:
+		l.settle(p)
 		l.tx.Ack = append(l.tx.Ack, p.lease.ID)
 	}
 	if p.whenDone != nil {
 		p.whenDone(l)
 	}
+}
+
+// rootDone is told that Start is done, or a call of SpiderIdle, which hold no lease. When Start is, the count of their unfiltered requests begins anew each time:
+// nothing of them will be repeated.
+func (l *loop) rootDone(p *page) {
+	if l.e.job == nil {
+		return
+	}
+	if p == l.startPage {
+		l.e.job.startDone = true
+		l.put(crawl.StartDone, []byte("true"))
+	}
+	if l.e.job.startDone {
+		cursor, _ := l.e.state.get(crawl.StartCursor)
+		l.put(crawl.StartCursor, cursor)
+	}
+}
+
+// checkpoint commits Start's cursor with all that was produced before it. A Start whose output is not whole keeps the cursor that it had.
+func (l *loop) checkpoint(p *page, cursor []byte, handed chan struct{}) {
+	l.handed = append(l.handed, handed)
+	if p.keep.Load() || p.abandoned.Load() {
+		l.box.nudge()
+		return
+	}
+	l.takeOutput(p)
+	l.settle(p)
+	l.put(crawl.StartCursor, cursor)
 }
 
 func (l *loop) add(p *page) {
@@ -249,10 +300,17 @@ func (l *loop) remove(p *page) {
 	p.index = -1
 }
 
-// commit hands all that this turn has gathered to the scheduler, as one change.
+// commit hands all that has gathered to the scheduler, as one change. While the scheduler has enough to do with earlier ones the next grows.
 func (l *loop) commit() {
+	if l.commits >= maxCommits {
+		return
+	}
+	l.handed = closeAll(l.handed)
 	if l.clean() {
 		return
+	}
+	if l.e.job != nil {
+		l.e.job.addTo(l)
 	}
 	c := &commit{tx: l.tx}
 	l.tx = crawl.Tx{}
@@ -270,10 +328,10 @@ func (l *loop) commit() {
 
 // clean says that nothing waits for the next commit.
 func (l *loop) clean() bool {
-	return len(l.tx.Push)+len(l.tx.Ack)+len(l.tx.Fail)+len(l.tx.Nack)+len(l.tx.Put) == 0
+	return len(l.tx.Push)+len(l.tx.Ack)+len(l.tx.Fail)+len(l.tx.Nack)+len(l.tx.Put)+len(l.tx.Lines) == 0
 }
 
-// maxCommits is how many commits may be under way before callbacks wait for the queue's writer.
+// maxCommits is how many commits may be under way before callbacks, and the next commit, wait for the queue's writer.
 const maxCommits = 8
 
 // commit is one on its way. The scheduler answers before Commit returns or later: whoever comes second deals with the answer.
@@ -297,9 +355,11 @@ func (c *commit) turn() bool {
 func (l *loop) committed(c *commit) {
 	l.commits--
 	if c.err != nil {
-		l.e.log.Error("the queue cannot be written", zap.Error(c.err))
-		l.fail(c.err)
+		l.unwritten(c.err)
 		return
+	}
+	if c.result.Full {
+		l.nearlyFull()
 	}
 	st := &l.e.counters
 	seen := len(c.result.Seen) + len(c.result.SeenNacks)
@@ -312,6 +372,27 @@ func (l *loop) committed(c *commit) {
 	if seen > 0 || l.e.settings.Trace.RequestScheduled != nil {
 		l.e.traceCommit(c)
 	}
+}
+
+// unwritten is told that a change was refused. The scheduler takes no other. A reader that has seen enough of standard output is no failure.
+func (l *loop) unwritten(err error) {
+	reason := reasonOf(err)
+	if l.failure == nil && reason != feed.ReasonReaderGone {
+		l.e.log.Error("the queue cannot be written", zap.Error(err))
+		l.failure = err
+	}
+	l.stop(reason)
+}
+
+// nearlyFull ends the crawl while all can still be kept.
+func (l *loop) nearlyFull() {
+	if l.e.job == nil || l.e.job.told {
+		return
+	}
+	l.e.job.told = true
+	l.e.log.Error("the disk of the job is nearly full: make room, or set job.min_free lower, and run the job again",
+		zap.String("dir", l.e.job.dir), zap.Int64("job.min_free", l.e.settings.Job.MinFree))
+	l.stop(reasonDiskFull)
 }
 
 // admit starts what may start. Media goes first: it stands ahead of every page of its host, and pages don't hold it back.
@@ -392,7 +473,7 @@ func (l *loop) wantsMore() bool {
 		return true // to be told so
 	}
 	c, ahead := l.sched.Counts(), l.e.settings.Start.Ahead
-	return !l.paused && (ahead < 0 || c.Ready < 2*l.e.settings.ConcurrentRequests && c.Queued < ahead)
+	return !l.paused && l.commits < maxCommits && (ahead < 0 || c.Ready < 2*l.e.settings.ConcurrentRequests && c.Queued < ahead)
 }
 
 func closeAll(list []chan struct{}) []chan struct{} {
@@ -470,6 +551,10 @@ func (l *loop) stop(reason string) {
 func (l *loop) fail(err error) {
 	if l.failure == nil {
 		l.failure = err
+	}
+	if errors.Is(err, crawl.ErrDiskFull) {
+		l.stop(reasonDiskFull)
+		return
 	}
 	l.stop(reasonError)
 }

@@ -18,7 +18,12 @@ type sink struct {
 	resp *crawl.Response // nil in Start
 }
 
-func (p *page) newSink(ctx context.Context, resp *crawl.Response) *sink { return &sink{p, ctx, resp} }
+func (p *page) newSink(ctx context.Context, resp *crawl.Response) *sink {
+	if p.lines != nil {
+		ctx = crawl.WithPageKeeper(ctx, p.keepLine)
+	}
+	return &sink{p, ctx, resp}
+}
 
 var _ crawl.Sink = (*sink)(nil)
 
@@ -27,6 +32,10 @@ func (s *sink) Request(req *crawl.Request) (bool, error) {
 	p, e := s.p, s.p.e
 	if p.abandoned.Load() {
 		return false, nil
+	}
+	if p.gate != nil {
+		p.gate.RLock()
+		defer p.gate.RUnlock()
 	}
 	if _, err := e.spider.Callback(req.Route); err != nil {
 		return true, err
@@ -73,14 +82,19 @@ func (s *sink) SkipLink(ref string, err error) {
 	e.log.Debug("link skipped", zap.Stringer("page", s.p), zap.String("link", ref), zap.Error(err))
 }
 
-// Put stores a value with the page, or, in Start, with what was produced before it.
+// Put stores a value with the page. Start's cursor is stored at once, with what was produced before it.
 func (s *sink) Put(key string, value json.RawMessage) bool {
-	if s.p.abandoned.Load() {
+	p := s.p
+	if p.abandoned.Load() {
 		return false
 	}
-	s.p.emitted.Store(true)
-	s.p.e.state.put(key, value)
-	s.p.put(key, value)
+	p.emitted.Store(true)
+	p.e.state.put(key, value)
+	if key == crawl.StartCursor && p.gate != nil {
+		p.pause(func() { p.checkpoint(value) })
+	} else {
+		p.put(key, value)
+	}
 	return s.goOn()
 }
 
@@ -92,6 +106,10 @@ func (s *sink) Item(item any) bool {
 	p, e := s.p, s.p.e
 	if p.abandoned.Load() {
 		return false
+	}
+	if p.gate != nil {
+		p.gate.RLock()
+		defer p.gate.RUnlock()
 	}
 	p.emitted.Store(true)
 	passed, err := e.hooks.Item(s.ctx, s.resp, item)

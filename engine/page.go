@@ -30,20 +30,28 @@ type page struct {
 	returned  atomic.Bool  // the callback has returned: it produces nothing more
 	hasItems  atomic.Bool
 
+	lines *pageLines    // what feeds keep until the page is done; nil: there is no job
+	gate  *sync.RWMutex // Start's in a job, held for reading while something is handed over; Checkpoint comes between
+
 	mu      sync.Mutex
 	pushes  []crawl.Push      // Guarded by mu: produced, and not taken by the loop yet.
-	puts    map[string][]byte // likewise
+	puts    map[string][]byte // Guarded by mu: kept until the page is done.
 	waiting chan struct{}     // Guarded by mu: where producers wait for the loop, which closes it.
+	drained chan struct{}     // Guarded by mu: where Checkpoint waits for the items before it; the last of them closes it.
 
 	// Set before the page is done, read by the loop after it. The first that is set counts; with none the lease is acknowledged.
 	again    *crawl.Nack
 	failure  *crawl.Failure
 	whenDone func(*loop)
+	whole    bool // of Start: it has produced all that it has
 }
 
 func newPage(e *Engine, lease crawl.Lease) *page {
 	p := &page{e: e, lease: lease, index: -1}
 	p.open.Store(1)
+	if e.job != nil {
+		p.lines = &pageLines{spool: e.job.spool}
+	}
 	return p
 }
 
@@ -328,21 +336,28 @@ func (p *page) errback(ctx context.Context, err error) {
 
 // close ends one of the things that keep the page open; the last one makes it done.
 func (p *page) close() {
-	if p.open.Add(-1) > 0 {
+	switch n := p.open.Add(-1); {
+	case n > 0:
+		if n == 1 && p.gate != nil {
+			p.mu.Lock()
+			if p.drained != nil {
+				close(p.drained)
+				p.drained = nil
+			}
+			p.mu.Unlock()
+		}
 		p.wantTaken()
-		return
+	case p.hasItems.Load() && p.e.flusher != nil:
+		p.e.flusher.add(p, nil)
+	default:
+		p.e.loop.box.post(event{kind: pageDone, page: p})
 	}
-	if p.hasItems.Load() && p.e.flusher != nil {
-		p.e.flusher.add(p)
-		return
-	}
-	p.e.loop.box.post(event{kind: pageDone, page: p})
 }
 
 // wantTaken asks the loop to take what the page has produced, if it has.
 func (p *page) wantTaken() {
 	p.mu.Lock()
-	some := len(p.pushes)+len(p.puts) > 0
+	some := len(p.pushes) > 0
 	p.mu.Unlock()
 	if some {
 		p.e.loop.box.post(event{kind: pageOutput, page: p})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/tulle-go/tulle/crawl"
 	"github.com/tulle-go/tulle/engine"
@@ -251,4 +252,25 @@ func TestBadRescheduleOfACallback(t *testing.T) {
 	res := crawltest.Run(t, spider, crawl.Settings{ConcurrentCallbacks: 1}, crawltest.Handler(pages(map[string][]string{"/": nil})))
 	require.Equal(t, "finished", res.Reason)
 	require.Equal(t, 1, res.Log.FilterMessage("download failed").Len())
+}
+
+// TestKilledIsNotFinished kills crawls whose only page ends at the same moment: some said that they had finished, because the page's lease is not in the queue.
+func TestKilledIsNotFinished(t *testing.T) {
+	t.Parallel()
+	for range 40 {
+		ctx, kill := context.WithCancel(t.Context())
+		settings := crawl.Settings{Logger: zap.NewNop(), Parts: crawl.Parts{Handlers: map[string]crawl.OpenHandler{
+			"test": func(*crawl.Env) (crawl.Fetcher, error) {
+				return crawl.FetcherFunc(func(context.Context, *crawl.Request) (*crawl.Response, error) {
+					kill()
+					return nil, context.Canceled
+				}), nil
+			},
+		}}}
+		e, err := engine.New(&crawl.Spider{Name: "killed", StartURLs: []string{"test://a.example/"}, Parse: nothing}, settings)
+		require.NoError(t, err)
+		res, err := e.Run(ctx)
+		require.NoError(t, err)
+		require.Equal(t, "shutdown", res.Reason)
+	}
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,12 +15,19 @@ import (
 func (e *Engine) goStart() {
 	l := e.loop
 	p := newPage(e, crawl.Lease{})
+	if e.job != nil {
+		p.gate = new(sync.RWMutex)
+	}
 	l.startPage = p
 	l.add(p)
 	go func() {
 		defer p.close()
 		err := errStartExit
-		defer func() { e.do(func(l *loop) { l.started(err) }) }()
+		defer func() {
+			// One that was told to stop may have more to produce.
+			p.whole = err == nil && e.startCtx.Err() == nil
+			e.do(func(l *loop) { l.started(err) })
+		}()
 		out := crawl.NewOut(nil, p.newSink(e.killed, nil))
 		defer p.shut(out)
 		p.user(func() { err = e.call(func() error { return e.start(e.startCtx, out) }) })
@@ -27,6 +35,42 @@ func (e *Engine) goStart() {
 			err = out.Err()
 		}
 	}()
+}
+
+// checkpoint commits Start's cursor with the requests and items before it, and with nothing behind it: what is repeated from an older cursor falls out as seen, or was
+// never written. It waits until those items are safe and the change is on its way.
+func (p *page) checkpoint(cursor []byte) {
+	p.gate.Lock()
+	defer p.gate.Unlock()
+	e := p.e
+	wait := func(ch <-chan struct{}) bool {
+		select {
+		case <-ch:
+			return true
+		case <-e.ended:
+			return false
+		}
+	}
+	drained := make(chan struct{})
+	p.mu.Lock()
+	if p.drained = drained; p.open.Load() == 1 {
+		close(drained)
+		p.drained = nil
+	}
+	p.mu.Unlock()
+	if !wait(drained) {
+		return
+	}
+	if p.hasItems.Load() && e.flusher != nil {
+		safe := make(chan struct{})
+		if e.flusher.add(p, safe); !wait(safe) {
+			return
+		}
+	}
+	handed := make(chan struct{})
+	if e.do(func(l *loop) { l.checkpoint(p, cursor, handed) }) {
+		wait(handed)
+	}
 }
 
 // errStartExit is the error of a Start that ended its goroutine.
@@ -92,10 +136,12 @@ func (e *Engine) goIdle(p *page) {
 	}()
 }
 
-// idleAnswered is told what SpiderIdle wants. If it has asked for pages the commit that follows makes the crawl busy.
+// idleAnswered is told what SpiderIdle wants. If it has asked for pages the commit that follows makes the crawl busy, or one that was made while it ran has.
 func (l *loop) idleAnswered(err error) {
 	var stop *crawl.CloseSpiderError
-	l.idle = idleDone
+	if l.idle == asking {
+		l.idle = idleDone
+	}
 	switch {
 	case errors.As(err, &stop):
 		l.because(stop.Reason)

@@ -15,9 +15,10 @@ import (
 
 // A Chain is the downloader of one crawl with all its layers around it.
 type Chain struct {
-	outer   crawl.Fetcher
-	openers []crawl.HostOpener // outermost first
-	closers []io.Closer        // outermost first
+	outer    crawl.Fetcher
+	openers  []crawl.HostOpener // outermost first
+	stateful []crawl.Stateful   // outermost first
+	closers  []io.Closer        // outermost first
 }
 
 var (
@@ -71,6 +72,9 @@ func (c *Chain) wrap(env *crawl.Env, l place[crawl.Middleware]) error {
 	c.outer = f
 	if o, ok := f.(crawl.HostOpener); ok {
 		c.openers = slices.Insert(c.openers, 0, o)
+	}
+	if s, ok := f.(crawl.Stateful); ok {
+		c.stateful = slices.Insert(c.stateful, 0, s)
 	}
 	if closer, ok := f.(io.Closer); ok {
 		c.closers = slices.Insert(c.closers, 0, closer)
@@ -131,6 +135,9 @@ func (c *Chain) OpenHost(ctx context.Context, origin string, f crawl.Fetcher) (c
 	}
 	return all, errors.Join(errs...)
 }
+
+// Stateful are the layers that keep something in a job.
+func (c *Chain) Stateful() []crawl.Stateful { return c.stateful }
 
 // Close closes the layers that are to be closed, the outermost first.
 func (c *Chain) Close() error {

@@ -2,8 +2,12 @@ package middleware
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +28,8 @@ func Cookies(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
 	if set.Off {
 		return nil, crawl.NotConfigured("cookies.off is set")
 	}
-	c := &cookies{next: next, log: env.Log, debug: set.Debug, own: cookiejar.New(cookiejar.Options{})}
+	opts := cookiejar.Options{Tracked: env.Settings.Job.Dir != ""}
+	c := &cookies{next: next, log: env.Log, debug: set.Debug, opts: opts, own: cookiejar.New(opts)}
 	return c, nil
 }
 
@@ -32,11 +37,17 @@ type cookies struct {
 	next  crawl.Fetcher
 	log   *zap.Logger
 	debug bool
-	own   *cookiejar.Jar // the crawl's own, without a name
+	opts  cookiejar.Options // Tracked in a job
+	own   *cookiejar.Jar    // the crawl's own, without a name
 
-	mu   sync.Mutex
-	jars map[string]*cookiejar.Jar // Guarded by mu: those with names.
+	mu      sync.Mutex
+	jars    map[string]*cookiejar.Jar // Guarded by mu: those with names.
+	touched map[string]bool           // Guarded by mu: the names of jars that have changed since Changes, in a job.
+
+	saved map[string]uint64 // Owned by the caller of Changes: the version of each jar up to which it has reported.
 }
+
+var _ crawl.Stateful = (*cookies)(nil)
 
 func (c *cookies) jar(name string) *cookiejar.Jar {
 	if name == "" {
@@ -49,7 +60,7 @@ func (c *cookies) jar(name string) *cookiejar.Jar {
 		if c.jars == nil {
 			c.jars = make(map[string]*cookiejar.Jar)
 		}
-		j = cookiejar.New(cookiejar.Options{})
+		j = cookiejar.New(c.opts)
 		c.jars[name] = j
 	}
 	return j
@@ -72,13 +83,85 @@ func (c *cookies) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respons
 	if resp.URL != nil {
 		u = resp.URL
 	}
-	jar.SetHeader(u, resp.Header)
+	c.receive(name, jar, u, resp.Header)
 	if c.debug {
 		for _, line := range resp.Header["Set-Cookie"] {
 			c.log.Info("cookie received", zap.Stringer("response", resp), zap.String("jar", name), zap.String("cookie", line))
 		}
 	}
 	return resp, nil
+}
+
+// receive takes the cookies of a response, and notes for a job that the jar has changed.
+func (c *cookies) receive(name string, jar *cookiejar.Jar, u *url.URL, header http.Header) {
+	before := jar.Version()
+	jar.SetHeader(u, header)
+	if !c.opts.Tracked || jar.Version() == before {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.touched == nil {
+		c.touched = make(map[string]bool)
+	}
+	c.touched[name] = true
+}
+
+// statePrefix stands before a jar's name, escaped, a slash, and a site: a job keeps the cookies of each under a key of its own.
+const statePrefix = "cookies/"
+
+// Changes are the cookies of sites that have set some since the last call.
+func (c *cookies) Changes() map[string][]byte {
+	c.mu.Lock()
+	touched := c.touched
+	c.touched = nil
+	c.mu.Unlock()
+	if len(touched) == 0 {
+		return nil
+	}
+	if c.saved == nil {
+		c.saved = make(map[string]uint64)
+	}
+	all := make(map[string][]byte)
+	for name := range touched {
+		sites, version := c.jar(name).Changes(c.saved[name])
+		c.saved[name] = version
+		for site, entries := range sites {
+			var value []byte // nil: the site has none any more
+			if len(entries) > 0 {
+				var err error
+				if value, err = json.Marshal(entries); err != nil {
+					c.log.Warn("cookies are not kept in the job", zap.String("site", site), zap.Error(err))
+					continue
+				}
+			}
+			all[statePrefix+url.PathEscape(name)+"/"+site] = value
+		}
+	}
+	return all
+}
+
+// Restore fills the jars. Cookies that a jar does not take any more, because the public suffix list has changed, are left out with a warning.
+func (c *cookies) Restore(state map[string][]byte) error {
+	for key, value := range state {
+		rest, ok := strings.CutPrefix(key, statePrefix)
+		if !ok {
+			continue
+		}
+		escaped, _, _ := strings.Cut(rest, "/")
+		name, err := url.PathUnescape(escaped)
+		if err != nil {
+			return fmt.Errorf("restore %s: %w", key, err)
+		}
+		var entries []cookiejar.Entry
+		if err := json.Unmarshal(value, &entries); err != nil {
+			return fmt.Errorf("restore %s: %w", key, err)
+		}
+		if err := c.jar(name).Load(entries); err != nil {
+			c.log.Warn("cookies of the job are left out", zap.String("key", key), zap.Error(err))
+		}
+	}
+	return nil
 }
 
 // send adds a jar's cookies to the request while it is on its way.

@@ -150,3 +150,67 @@ func TestCookiesInParallel(t *testing.T) {
 	wg.Wait()
 	require.Len(t, shared, 1)
 }
+
+// TestCookiesOfAJob hands what one process has kept to the next.
+func TestCookiesOfAJob(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Job.Dir = "job" })
+	site := login()
+	ask := func(f crawl.Fetcher, raw, jar string) string {
+		req := crawl.Get(raw)
+		req.Knobs = &crawl.Knobs{CookieJar: jar}
+		_, err := f.Fetch(t.Context(), req)
+		require.NoError(t, err)
+		return site.last().Header.Get("Cookie")
+	}
+	state := make(map[string][]byte)
+	commit := func(f crawl.Fetcher) (keys []string) {
+		for k, v := range f.(crawl.Stateful).Changes() {
+			keys = append(keys, k)
+			if state[k] = v; v == nil {
+				delete(state, k)
+			}
+		}
+		return keys
+	}
+	first := b.build(t, Cookies, site)
+	require.Empty(t, commit(first))
+	ask(first, "https://shop.example/?set=session%3D1", "")
+	ask(first, "https://www.other.example/?set=a%3Db", "")
+	ask(first, "https://shop.example/?set=session%3D2", "two/2")
+	require.ElementsMatch(t, []string{"cookies//shop.example", "cookies//other.example", "cookies/two%2F2/shop.example"}, commit(first))
+	require.Empty(t, commit(first))
+	ask(first, "https://shop.example/", "")
+	ask(first, "https://shop.example/?set=session%3D1", "")
+	require.Empty(t, commit(first), "the same again is no change")
+	ask(first, "https://www.other.example/?set=a%3D%3B+Max-Age%3D0", "")
+	require.Equal(t, []string{"cookies//other.example"}, commit(first))
+	require.Len(t, state, 2)
+
+	state["spider/x"] = []byte("not ours")
+	next := b.build(t, Cookies, site)
+	require.NoError(t, next.(crawl.Stateful).Restore(state))
+	require.Empty(t, commit(next))
+	require.Equal(t, "session=1", ask(next, "https://shop.example/", ""))
+	require.Equal(t, "session=2", ask(next, "https://shop.example/", "two/2"))
+	require.Empty(t, ask(next, "https://www.other.example/", ""))
+	ask(next, "https://shop.example/?set=more%3D1", "")
+	require.Equal(t, []string{"cookies//shop.example"}, commit(next))
+	require.Contains(t, string(state["cookies//shop.example"]), "session")
+
+	state["cookies//com"] = []byte(`[{"name":"a","value":"b","domain":"com","path":"/"}]`)
+	require.NoError(t, b.build(t, Cookies, site).(crawl.Stateful).Restore(state))
+	require.Equal(t, 1, b.logs.FilterMessage("cookies of the job are left out").Len())
+	for _, bad := range []string{"cookies//a.example", "cookies/%zz/a.example"} {
+		require.ErrorContains(t, b.build(t, Cookies, site).(crawl.Stateful).Restore(map[string][]byte{bad: []byte("{")}), bad)
+	}
+}
+
+func TestStatefulLayersOfTheChain(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	c, err := Build(b.Env, login())
+	require.NoError(t, err)
+	require.Len(t, c.Stateful(), 1, "the cookies")
+	require.NoError(t, c.Close())
+}

@@ -18,6 +18,7 @@
 //     into thumbnails (thumbs.go) and JPEG (encode.go). A JPEG that is RGB and upright is stored as it is. The full picture is stored last.
 //  8. What has landed is counted, a failure is logged once with its page and URL, and all who waited get the same outcome, each with his own URL.
 //  9. The results are in the item's field, in the order of its URLs, without those that failed. The item takes a place in the chain again and goes on.
+//  10. flush.go: in a job, what the results name is synced by the store before the item's page is acknowledged.
 //
 // # Settings
 //

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/tulle-go/tulle/crawl"
 )
@@ -68,6 +69,9 @@ func (p *FilesPipeline) OpenKind(ctx context.Context, env *crawl.Env) (Kind, err
 	k.expires, k.name = s.Expires, fileName
 	f := &files{keeper: k, fileDownloaded: p.FileDownloaded}
 	k.finish = f.finish
+	if syncer, ok := k.store.(crawl.Syncer); ok {
+		return syncedFiles{f, syncer}, nil
+	}
 	return f, nil
 }
 
@@ -77,10 +81,17 @@ type files struct {
 	fileDownloaded func(ctx context.Context, resp *crawl.Response, item any) error
 }
 
+// syncedFiles are files whose store has something to sync.
+type syncedFiles struct {
+	*files
+	crawl.Syncer
+}
+
 var (
-	_ Kind     = (*files)(nil)
-	_ Receiver = (*files)(nil)
-	_ Rescuer  = (*files)(nil)
+	_ Kind      = (*files)(nil)
+	_ Receiver  = (*files)(nil)
+	_ Rescuer   = (*files)(nil)
+	_ io.Closer = syncedFiles{}
 )
 
 // Store implements [Kind].

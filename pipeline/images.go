@@ -84,6 +84,9 @@ func (p *ImagesPipeline) OpenKind(ctx context.Context, env *crawl.Env) (Kind, er
 		imageDownloaded: p.ImageDownloaded, convertImage: p.ConvertImage, thumbPath: p.ThumbPath,
 	}
 	k.finish = im.finish
+	if syncer, ok := k.store.(crawl.Syncer); ok {
+		return syncedImages{im, syncer}, nil
+	}
 	return im, nil
 }
 
@@ -99,10 +102,17 @@ type images struct {
 	thumbPath       func(req *crawl.Request, thumb string, resp *crawl.Response, item any) (string, error)
 }
 
+// syncedImages are images whose store has something to sync.
+type syncedImages struct {
+	*images
+	crawl.Syncer
+}
+
 var (
-	_ Kind     = (*images)(nil)
-	_ Receiver = (*images)(nil)
-	_ Rescuer  = (*images)(nil)
+	_ Kind      = (*images)(nil)
+	_ Receiver  = (*images)(nil)
+	_ Rescuer   = (*images)(nil)
+	_ io.Closer = syncedImages{}
 )
 
 const jpegType = "image/jpeg"
@@ -277,8 +287,8 @@ func (im *images) putThumbs(ctx context.Context, list []encodedThumb) (map[strin
 	}
 	stored := make(map[string]crawl.Thumb, len(list))
 	for _, t := range list {
-		// Without a record: what there is to know of them stands in that of the full picture.
-		if err := im.put(ctx, t.path, crawl.BytesBody(t.data), crawl.Meta{}); err != nil {
+		// What there is to know of them stands in the record of the full picture; their own one tells whether a power cut has cut them short.
+		if err := im.put(ctx, t.path, crawl.BytesBody(t.data), crawl.Meta{ContentType: jpegType}); err != nil {
 			return nil, err
 		}
 		stored[t.name] = crawl.Thumb{Path: t.path, Width: t.size.X, Height: t.size.Y}
@@ -382,7 +392,7 @@ func (im *images) heldThumbs(ctx context.Context, req *crawl.Request, h *held, i
 		size := thumbSize(image.Pt(meta.Width, meta.Height), w.box)
 		want := crawl.Thumb{Path: w.path, Width: size.X, Height: size.Y}
 		info, err := im.store.Stat(ctx, w.path)
-		if err == nil && info.Size > 0 && (!isRecorded || recorded == want) {
+		if err == nil && info.Size > 0 && !info.ModTime.IsZero() && (!isRecorded || recorded == want) {
 			thumbs[w.name] = want
 		} else {
 			missing = append(missing, w)

@@ -32,6 +32,10 @@ type MediaPipeline struct {
 
 // A Kind says what media items need and what becomes of it. Its methods are called from many goroutines at once. Fresh and Store are called once for all items
 // that share a URL, with the item that came first; a panic in them fails that media alone.
+//
+// A Kind may be more: a [Receiver], a [Rescuer], and a [crawl.Syncer]. In a job Sync is given the paths of results and of their thumbnails before the pages of
+// their items are acknowledged. The Kinds of FilesPipeline and ImagesPipeline are Syncers if their store is one; who wraps such a Kind passes Sync on, or its files
+// may not survive a power cut that their items survive.
 type Kind interface {
 	// Requests returns what an item needs, in the order of the results; none is allowed. A request that can't be sent fails alone; an error is the item's.
 	Requests(ctx context.Context, item any) ([]*crawl.Request, error)
@@ -119,6 +123,10 @@ func (p *MediaPipeline) Open(ctx context.Context, env *crawl.Env) (crawl.Pipelin
 	m.receiver, _ = m.kind.(Receiver)
 	m.rescuer, _ = m.kind.(Rescuer)
 	m.submit = submitter(env.Fetcher)
+	if syncer, ok := m.kind.(crawl.Syncer); ok && env.State != nil {
+		m.unsafe = &unsafeNames{syncer: syncer}
+		return flushing{m}, nil
+	}
 	return m, nil
 }
 
@@ -167,6 +175,7 @@ type media struct {
 	stats    *crawl.Stats
 	log      *zap.Logger
 	parked   *crawl.Counter
+	unsafe   *unsafeNames // nil: nobody asks for what is stored to be safe
 
 	mu      sync.Mutex
 	flights map[crawl.Fingerprint]*flight // Guarded by mu: those that are under way and have somebody waiting.
@@ -211,6 +220,9 @@ func (m *media) complete(ctx context.Context, w *waiter, item any) (any, error) 
 			return nil, crawl.CloseSpider("store")
 		}
 		results[i] = o.result(w.reqs[i])
+	}
+	if m.unsafe != nil {
+		m.unsafe.add(results)
 	}
 	return m.kind.Complete(ctx, results, item)
 }

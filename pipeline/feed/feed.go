@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"go.uber.org/zap"
@@ -28,6 +29,7 @@ const (
 type Feeds struct {
 	env   *crawl.Env
 	feeds []*feed
+	past  *past // nil without a job
 }
 
 var (
@@ -36,10 +38,19 @@ var (
 )
 
 // Open opens all feeds, or none. What stands in them is not touched before the stage is opened: until then Undo leaves everything as it was.
+//
+// In a job (env.State is not nil) a feed that the job has written to goes on behind the last record that was committed. It is an error if the file is no longer what
+// the job has left.
 func Open(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, error) {
 	s := &Feeds{env: env}
+	if env.State != nil {
+		var err error
+		if s.past, err = readPast(env); err != nil {
+			return nil, err
+		}
+	}
 	for _, conf := range feeds {
-		f, err := open(ctx, conf, env)
+		f, err := open(ctx, conf, env, s.past)
 		if err == nil {
 			s.feeds = append(s.feeds, f)
 			err = s.apart(f)
@@ -47,6 +58,9 @@ func Open(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, erro
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("feed %s: %w", conf.URI, err), s.Undo())
 		}
+	}
+	if s.past != nil {
+		s.past.warn(env.Log)
 	}
 	return s, nil
 }
@@ -88,27 +102,27 @@ func (s *Feeds) Open(context.Context, *crawl.Env) (crawl.Pipeline, error) {
 			return nil, errors.Join(fmt.Errorf("feed %s: %w", f.conf.URI, err), s.Undo())
 		}
 	}
+	if s.past != nil {
+		if err := s.past.noteStarts(s.feeds); err != nil {
+			return nil, errors.Join(err, s.Undo())
+		}
+	}
 	return s, nil
 }
 
-// Process writes the item to all feeds. An item that cannot be encoded fails alone; a feed that cannot be written ends the crawl, for going on would lose
-// items. The other feeds get what is still in flight.
-func (s *Feeds) Process(_ context.Context, item any) (any, error) {
+// Process writes the item to all feeds; in a job it has the record kept with the item's page, to be written when that is done. An item that cannot be encoded
+// fails alone; a feed that cannot be written ends the crawl, for going on would lose items. The other feeds get what is still in flight.
+func (s *Feeds) Process(ctx context.Context, item any) (any, error) {
 	var failed, stop error
 	for _, f := range s.feeds {
-		err := f.write(item)
+		err := f.write(ctx, item)
 		var w *writeError
 		switch {
 		case err == nil:
-		case !errors.As(err, &w):
-			failed = errors.Join(failed, fmt.Errorf("feed %s: %w", f.conf.URI, err))
-		case w.readerGone():
-			stop = crawl.CloseSpider(ReasonReaderGone)
+		case errors.As(err, &w):
+			stop = crawl.CloseSpider(w.reason())
 		default:
-			if w.first {
-				s.env.Log.Error("feed cannot be written", zap.String("feed", f.conf.URI), zap.Error(w.err))
-			}
-			stop = crawl.CloseSpider(ReasonFailed)
+			failed = errors.Join(failed, fmt.Errorf("feed %s: %w", f.conf.URI, err))
 		}
 	}
 	switch {
@@ -120,49 +134,94 @@ func (s *Feeds) Process(_ context.Context, item any) (any, error) {
 	return item, nil
 }
 
-// Close ends all feeds. Its error says which lost items.
+// Close ends all feeds. Its error says which lost items. In a job the scheduler is closed before: what it was told by Append is not said again.
 func (s *Feeds) Close() error {
 	var errs []error
 	for _, f := range s.feeds {
-		if err := f.close(); err != nil {
-			errs = append(errs, fmt.Errorf("feed %s: %w", f.conf.URI, err))
-			s.env.Stats.Inc("feedexport/failed_count/" + f.kind)
+		switch err := f.close(); {
+		case err == nil:
+			s.env.Stats.Inc("feedexport/success_count/" + f.kind)
 			continue
+		case !f.told:
+			errs = append(errs, fmt.Errorf("feed %s: %w", f.conf.URI, err))
 		}
-		s.env.Stats.Inc("feedexport/success_count/" + f.kind)
+		s.env.Stats.Inc("feedexport/failed_count/" + f.kind)
+	}
+	if s.past != nil {
+		errs = append(errs, s.past.forgetStarts(s.feeds))
 	}
 	return errors.Join(errs...)
 }
 
 // writeError says that the feed's place does not take what is written, in contrast to an item that cannot be encoded.
-type writeError struct {
-	err   error
-	first bool // nobody has been told yet
+type writeError struct{ err error }
+
+func (e *writeError) Error() string { return e.err.Error() }
+func (e *writeError) Unwrap() error { return e.err }
+
+// As makes it known as a [crawl.CloseSpiderError] too, to those who asked a journal.
+func (e *writeError) As(target any) bool {
+	stop, ok := target.(**crawl.CloseSpiderError)
+	if ok {
+		*stop = &crawl.CloseSpiderError{Reason: e.reason()}
+	}
+	return ok
 }
 
-func (e *writeError) Error() string    { return e.err.Error() }
-func (e *writeError) Unwrap() error    { return e.err }
-func (e *writeError) readerGone() bool { return errors.Is(e.err, syscall.EPIPE) }
+// reason is why the crawl ends.
+func (e *writeError) reason() string {
+	if errors.Is(e.err, syscall.EPIPE) {
+		return ReasonReaderGone
+	}
+	return ReasonFailed
+}
 
 // feed is one open feed.
 type feed struct {
-	conf crawl.Feed
-	kind string // its target, for stats
-	file crawl.FeedFile
-	rw   crawl.FeedRewriter // file, if it can be read and cut: its end is written behind each record, and over it the next one
-	enc  crawl.FeedEncoder
-	size int64 // what stood in it when it was opened
+	conf         crawl.Feed
+	kind         string // its target, for stats
+	format       string
+	file         crawl.FeedFile
+	rw           crawl.FeedRewriter // file, if it can be read and cut: its end is written behind each record, and over it the next one
+	size         int64              // what stood in it when it was opened
+	between, end []byte
+	log          *zap.Logger
 
-	mu      sync.Mutex
-	open    bool   // Guarded by mu: Begin has been written, or needs not be.
-	buf     []byte // Guarded by mu.
-	offset  int64  // Guarded by mu: where the next record goes, in a file.
-	records int64  // Guarded by mu.
-	err     error  // Guarded by mu: the first failure to write; nothing is written after it.
+	// In a job.
+	inJob     bool
+	key       string    // of its position in the state
+	from      *position // where it goes on, nil if it begins
+	committed bool      // from is what the job has committed, not only where it began
+
+	encoding sync.Mutex
+	enc      crawl.FeedEncoder // Guarded by encoding.
+	// Guarded by encoding until hasHead is true, which comes before the first record leaves write; then they do not change.
+	hasHead bool
+	head    []byte    // what stands before the first record
+	buffers sync.Pool // of *[]byte, to encode in
+
+	mu       sync.Mutex
+	at       spot     // Guarded by mu.
+	empty    []byte   // Guarded by mu: what it holds as long as it has nothing.
+	buf      []byte   // Guarded by mu.
+	journal  *copying // Guarded by mu: nil before the first Append.
+	appended bool     // Guarded by mu: Append has tried to write.
+	told     bool     // Guarded by mu: Append has returned the failure.
+
+	failed atomic.Pointer[writeError] // the first failure to write; nothing is written after it
+}
+
+// spot is how far a feed has come.
+type spot struct {
+	begun   bool   // there is something in it, or its head has been written
+	records bool   // there are records
+	first   []byte // goes before the next record
+	offset  int64  // where that goes, in a file
+	items   int64  // what this crawl, or job, has written
 }
 
 // open finds format and target, opens the place, and finds where to go on in it. It changes nothing.
-func open(ctx context.Context, conf crawl.Feed, env *crawl.Env) (*feed, error) {
+func open(ctx context.Context, conf crawl.Feed, env *crawl.Env, past *past) (*feed, error) {
 	name := conf.Format
 	if name == "" {
 		name = formatOf(conf.URI)
@@ -196,28 +255,43 @@ func open(ctx context.Context, conf crawl.Feed, env *crawl.Env) (*feed, error) {
 	case "-":
 		kind = "stdout"
 	}
-	f := &feed{conf: conf, kind: kind, file: place, enc: enc}
+	f := &feed{conf: conf, kind: kind, format: name, file: place, enc: enc, between: enc.Between(), end: enc.End(), log: env.Log}
 	f.rw, _ = place.(crawl.FeedRewriter)
-	if err := f.goOn(name); err != nil {
+	if err := f.look(past); err != nil {
 		return nil, errors.Join(err, f.undo())
 	}
 	return f, nil
 }
 
-// goOn finds where to append in a file that has something in it.
-func (f *feed) goOn(format string) (err error) {
+// look finds where to go on in a file.
+func (f *feed) look(past *past) (err error) {
+	f.inJob = past != nil
 	if f.rw == nil {
 		return nil
 	}
-	if f.size, err = f.rw.Size(); err != nil || f.size == 0 || f.conf.Overwrite {
+	if f.size, err = f.rw.Size(); err != nil {
 		return err
 	}
+	if f.inJob {
+		if err := past.find(f); err != nil || f.from != nil {
+			return err
+		}
+	}
+	if f.size == 0 || f.conf.Overwrite {
+		return nil
+	}
+	return f.goOn(f.size)
+}
+
+// goOn finds where to append in a file of size bytes.
+func (f *feed) goOn(size int64) error {
 	app, ok := f.enc.(crawl.FeedAppender)
 	if !ok {
-		return fmt.Errorf("format %s cannot be appended to; overwrite it", format)
+		return fmt.Errorf("format %s cannot be appended to; overwrite it", f.format)
 	}
-	f.offset, f.records, err = app.Append(f.rw, f.size)
-	f.open = true
+	end, err := app.Append(f.rw, size)
+	f.at = spot{begun: true, records: end.Records, first: end.First, offset: end.Offset}
+	f.hasHead = true
 	return err
 }
 
@@ -231,11 +305,16 @@ func formatOf(uri string) string {
 	}
 }
 
-// begin empties the place if it is overwritten, and makes it complete: it may get no item.
+// begin empties the place if it is overwritten, and makes it complete: it may get no item. It is called before the first item.
 func (f *feed) begin() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.rw == nil || f.open {
+	switch {
+	case f.rw == nil:
+		return nil
+	case f.from != nil && f.from.Bytes > 0:
+		return f.restore()
+	case f.at.begun:
 		return nil
 	}
 	if f.size > 0 {
@@ -246,55 +325,104 @@ func (f *feed) begin() error {
 	if f.conf.SkipEmpty {
 		return nil
 	}
-	return f.put(nil)
+	empty, err := f.enc.Begin(nil)
+	if err != nil {
+		return err
+	}
+	empty = append(empty, f.end...)
+	if err := f.flush(empty); err != nil {
+		return err
+	}
+	f.empty = empty
+	return nil
 }
 
-// write appends an item. A writeError is for good; after any other the next item may be better.
-func (f *feed) write(item any) error {
+// write appends an item, or keeps its record with the page. A writeError is for good; after any other the next item may be better.
+func (f *feed) write(ctx context.Context, item any) error {
+	if w := f.failed.Load(); w != nil {
+		return w
+	}
+	buf, _ := f.buffers.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	defer f.buffers.Put(buf)
+	framed, err := f.encode((*buf)[:0], item)
+	*buf = framed
+	if err != nil {
+		return err
+	}
+	if f.inJob {
+		if kept, err := crawl.KeepWithPage(ctx, f, frame(framed)); kept || err != nil {
+			return err
+		}
+	}
+	return f.put(framed[frameRoom:])
+}
+
+// encode appends an item's record, behind room for a frame. The first one fixes what stands before all records.
+func (f *feed) encode(dst []byte, item any) ([]byte, error) {
+	f.encoding.Lock()
+	defer f.encoding.Unlock()
+	var head []byte
+	if !f.hasHead {
+		var err error
+		if head, err = f.enc.Begin(item); err != nil {
+			return dst, err
+		}
+	}
+	var room [frameRoom]byte
+	dst, err := f.enc.Record(append(dst, room[:]...), item)
+	if err == nil && !f.hasHead {
+		f.hasHead, f.head = true, head
+	}
+	return dst, err
+}
+
+// put writes a record at once, with what must stand before and after it.
+func (f *feed) put(record []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err != nil {
-		return &writeError{err: f.err}
+	if w := f.failed.Load(); w != nil {
+		return w
 	}
-	err := f.put(item)
-	var w *writeError
-	if errors.As(err, &w) {
-		f.err = w.err
-	}
-	return err
-}
-
-// put writes an item's record with what must stand before and after it; for nil, what an empty feed holds. Called with mu held.
-func (f *feed) put(item any) error {
-	buf := f.buf[:0]
-	if !f.open {
-		head, err := f.enc.Begin(item)
-		if err != nil {
-			return err
-		}
-		buf = append(buf, head...)
-	}
-	n := f.records
-	if item != nil {
-		var err error
-		if buf, err = f.enc.Record(buf, item, n); err != nil {
-			return err
-		}
-		n++
-	}
-	whole := int64(len(buf))
+	next := f.at
+	buf := append(f.before(f.buf[:0], &next), record...)
+	next.offset += int64(len(buf))
 	if f.rw != nil {
-		buf = append(buf, f.enc.End(n)...)
+		buf = append(buf, f.end...)
 	}
 	f.buf = buf
 	if err := f.flush(buf); err != nil {
-		return &writeError{err: err, first: true}
+		w := f.fail(err)
+		if w.reason() == ReasonFailed {
+			f.log.Error("feed cannot be written", zap.String("feed", f.conf.URI), zap.Error(err))
+		}
+		return w
 	}
-	if item != nil {
-		f.open, f.records = true, n
-		f.offset += whole
-	}
+	f.at = next
 	return nil
+}
+
+// before appends what must stand before the next record, and counts that.
+func (f *feed) before(dst []byte, at *spot) []byte {
+	if !at.begun {
+		dst = append(dst, f.head...)
+	}
+	dst = append(dst, at.first...)
+	if at.records {
+		dst = append(dst, f.between...)
+	}
+	at.begun, at.records, at.first = true, true, nil
+	at.items++
+	return dst
+}
+
+// fail remembers a failure. Called with mu held.
+func (f *feed) fail(err error) *writeError {
+	w := &writeError{err}
+	f.failed.Store(w)
+	return w
 }
 
 // flush writes to the place. What a failure has left of a record in a file is taken away again.
@@ -306,18 +434,25 @@ func (f *feed) flush(b []byte) error {
 		_, err := f.file.Write(b)
 		return err
 	}
-	_, err := f.rw.WriteAt(b, f.offset)
-	if err == nil {
+	if _, err := f.rw.WriteAt(b, f.at.offset); err != nil {
+		return errors.Join(err, f.mend())
+	}
+	return nil
+}
+
+// mend makes a file whole again after a write that failed, as far as the place takes it.
+func (f *feed) mend() error {
+	if err := f.rw.Truncate(f.at.offset); err != nil {
+		return err
+	}
+	rest := f.end
+	if !f.at.begun {
+		rest = f.empty
+	}
+	if len(rest) == 0 {
 		return nil
 	}
-	if cut := f.rw.Truncate(f.offset); cut != nil {
-		return errors.Join(err, cut)
-	}
-	if end := f.enc.End(f.records); f.open && len(end) > 0 {
-		if _, again := f.rw.WriteAt(end, f.offset); again != nil {
-			return errors.Join(err, again)
-		}
-	}
+	_, err := f.rw.WriteAt(rest, f.at.offset)
 	return err
 }
 
@@ -325,23 +460,24 @@ func (f *feed) flush(b []byte) error {
 func (f *feed) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	w := f.failed.Load()
 	switch {
-	case f.err != nil && errors.Is(f.err, syscall.EPIPE):
+	case w != nil && w.reason() == ReasonReaderGone:
 		return f.file.Close()
-	case f.err != nil:
-		return errors.Join(f.err, f.file.Close())
-	case !f.open && f.conf.SkipEmpty:
+	case w != nil:
+		return errors.Join(w.err, f.file.Close())
+	case !f.at.begun && f.conf.SkipEmpty:
 		return f.leaveNothing()
 	case f.rw != nil:
 		return f.file.Close()
 	}
-	var tail []byte
+	var rest []byte
 	var err error
-	if !f.open {
-		tail, err = f.enc.Begin(nil)
+	if !f.at.begun {
+		rest, err = f.enc.Begin(nil)
 	}
 	if err == nil {
-		err = f.flush(append(tail, f.enc.End(f.records)...))
+		err = f.flush(append(rest, f.end...))
 	}
 	if errors.Is(err, syscall.EPIPE) {
 		err = nil

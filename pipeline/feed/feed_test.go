@@ -307,15 +307,16 @@ func TestNothingIsTouched(t *testing.T) {
 type yaml struct{}
 
 func (yaml) Begin(any) ([]byte, error) { return []byte("---\n"), nil }
-func (yaml) End(int64) []byte          { return []byte("...\n") }
-func (yaml) Record(dst []byte, item any, _ int64) ([]byte, error) {
+func (yaml) Between() []byte           { return nil }
+func (yaml) End() []byte               { return []byte("...\n") }
+func (yaml) Record(dst []byte, item any) ([]byte, error) {
 	return fmt.Appendf(dst, "- %v\n", item), nil
 }
 
 func TestArrays(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"[", "]", "{}", `{"a":[1]`, `{"a":[1]}`, "[1", "x]", "\n\n", `"]"`} {
-		_, _, err := new(jsonArray).Append(strings.NewReader(text), int64(len(text)))
+		_, err := new(jsonArray).Append(strings.NewReader(text), int64(len(text)))
 		require.Error(t, err, text)
 	}
 }

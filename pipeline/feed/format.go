@@ -26,70 +26,61 @@ func formats() map[string]crawl.FeedFormat {
 }
 
 // jsonLines is one JSON object a line.
-type jsonLines struct {
-	object
-	broken bool // the file ends in the middle of a line
-}
+type jsonLines struct{ object }
 
 func (*jsonLines) Begin(any) ([]byte, error) { return nil, nil }
-func (*jsonLines) End(int64) []byte          { return nil }
+func (*jsonLines) Between() []byte           { return nil }
+func (*jsonLines) End() []byte               { return nil }
 
-func (j *jsonLines) Record(dst []byte, item any, _ int64) ([]byte, error) {
-	if j.broken {
-		dst = append(dst, '\n')
-	}
+func (j *jsonLines) Record(dst []byte, item any) ([]byte, error) {
 	dst, err := j.append(dst, item)
-	if err != nil {
-		return dst, err
-	}
-	j.broken = false
-	return append(dst, '\n'), nil
+	return append(dst, '\n'), err
 }
 
-// Append goes on at the end. A line that was cut short is left as it is, and ended.
-func (j *jsonLines) Append(r io.ReaderAt, size int64) (offset, n int64, err error) {
+func (*jsonLines) Append(r io.ReaderAt, size int64) (crawl.FeedEnd, error) {
+	return afterLines(r, size)
+}
+
+// afterLines goes on at the end. A line that was cut short is left as it is, and ended.
+func afterLines(r io.ReaderAt, size int64) (crawl.FeedEnd, error) {
+	end := crawl.FeedEnd{Offset: size, Records: true}
 	last, err := tail(r, size, 1)
-	if err != nil {
-		return 0, 0, err
+	if err == nil && string(last) != "\n" {
+		end.First = []byte("\n")
 	}
-	j.broken = last[0] != '\n'
-	return size, 1, nil
+	return end, err
 }
 
 // jsonArray is one array of objects, one a line.
 type jsonArray struct{ object }
 
 func (*jsonArray) Begin(any) ([]byte, error) { return []byte("["), nil }
-func (*jsonArray) End(int64) []byte          { return []byte("\n]\n") }
+func (*jsonArray) Between() []byte           { return []byte(",") }
+func (*jsonArray) End() []byte               { return []byte("\n]\n") }
 
-func (j *jsonArray) Record(dst []byte, item any, n int64) ([]byte, error) {
-	if n > 0 {
-		dst = append(dst, ',')
-	}
+func (j *jsonArray) Record(dst []byte, item any) ([]byte, error) {
 	return j.append(append(dst, '\n'), item)
 }
 
 // Append goes on before the closing bracket.
-func (j *jsonArray) Append(r io.ReaderAt, size int64) (offset, n int64, err error) {
+func (*jsonArray) Append(r io.ReaderAt, size int64) (crawl.FeedEnd, error) {
 	const look = 4 << 10
 	head := make([]byte, min(look, size))
 	if _, err := r.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
-		return 0, 0, err
+		return crawl.FeedEnd{}, err
 	}
 	end, err := tail(r, size, look)
 	if err != nil {
-		return 0, 0, err
+		return crawl.FeedEnd{}, err
 	}
 	inside, opened := bytes.CutPrefix(bytes.TrimSpace(head), []byte("["))
 	body, closed := bytes.CutSuffix(bytes.TrimSpace(end), []byte("]"))
 	if !opened || !closed {
-		return 0, 0, errors.New("the file is no JSON array: overwrite it (-O), or append to another file")
+		return crawl.FeedEnd{}, errors.New("the file is no JSON array: overwrite it (-O), or append to another file")
 	}
-	offset = size - int64(len(end)) + int64(bytes.LastIndexByte(end, ']')) - int64(len(body)-len(bytes.TrimRight(body, space)))
-	if int64(len(head)) == size && string(bytes.TrimSpace(inside)) == "]" {
-		return offset, 0, nil
-	}
-	return offset, 1, nil
+	offset := size - int64(len(end)) + int64(bytes.LastIndexByte(end, ']')) - int64(len(body)-len(bytes.TrimRight(body, space)))
+	empty := int64(len(head)) == size && string(bytes.TrimSpace(inside)) == "]"
+	return crawl.FeedEnd{Offset: offset, Records: !empty}, nil
 }
 
 // space is what may stand between values in JSON.
@@ -109,7 +100,6 @@ type table struct {
 	object
 	columns []string
 	values  map[string]string
-	broken  bool // the file ends in the middle of a line
 	row     []string
 	text    bytes.Buffer
 	csv     *csv.Writer // to text
@@ -129,15 +119,13 @@ func (t *table) Begin(first any) ([]byte, error) {
 	return t.line(nil, t.columns)
 }
 
-func (*table) End(int64) []byte { return nil }
+func (*table) Between() []byte { return nil }
+func (*table) End() []byte     { return nil }
 
-func (t *table) Record(dst []byte, item any, _ int64) ([]byte, error) {
+func (t *table) Record(dst []byte, item any) ([]byte, error) {
 	b, err := t.marshal(item)
 	if err != nil {
 		return dst, err
-	}
-	if t.broken {
-		dst = append(dst, '\n')
 	}
 	if t.values == nil {
 		t.values = make(map[string]string, len(t.columns))
@@ -151,11 +139,7 @@ func (t *table) Record(dst []byte, item any, _ int64) ([]byte, error) {
 	for _, c := range t.columns {
 		t.row = append(t.row, t.values[c])
 	}
-	if dst, err = t.line(dst, t.row); err != nil {
-		return dst, err
-	}
-	t.broken = false
-	return dst, nil
+	return t.line(dst, t.row)
 }
 
 // cell is a value in a table: text and numbers as they are, lists of plain values joined by commas as Scrapy does, anything else as JSON.
@@ -197,19 +181,14 @@ func (t *table) line(dst []byte, row []string) ([]byte, error) {
 }
 
 // Append takes the columns that the file has.
-func (t *table) Append(r io.ReaderAt, size int64) (offset, n int64, err error) {
+func (t *table) Append(r io.ReaderAt, size int64) (crawl.FeedEnd, error) {
 	columns, err := csv.NewReader(io.NewSectionReader(r, 0, size)).Read()
 	if err != nil {
-		return 0, 0, fmt.Errorf("the file's first line is no CSV: overwrite it (-O), or append to another file: %w", err)
+		return crawl.FeedEnd{}, fmt.Errorf("the file's first line is no CSV: overwrite it (-O), or append to another file: %w", err)
 	}
 	columns[0] = strings.TrimPrefix(columns[0], "\ufeff") // what some spreadsheets put first
 	t.columns = columns
-	last, err := tail(r, size, 1)
-	if err != nil {
-		return 0, 0, err
-	}
-	t.broken = last[0] != '\n'
-	return size, 1, nil
+	return afterLines(r, size)
 }
 
 // object turns items into JSON objects.

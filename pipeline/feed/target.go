@@ -10,8 +10,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/tulle-go/tulle/crawl"
 )
@@ -36,26 +38,22 @@ func scheme(uri string) string {
 // file is a feed in a file.
 type file struct {
 	*os.File
-	info fs.FileInfo
-	made []string // by opening it: folders, outermost first, and the file
+	info  fs.FileInfo
+	made  []string // by opening it: folders, outermost first, and the file
+	named bool     // the names are safe too. Owned by whoever calls Sync, one at a time.
 }
 
 var _ crawl.FeedRewriter = (*file)(nil)
 
 func openFile(_ context.Context, feed crawl.Feed, _ *crawl.Env) (crawl.FeedFile, error) {
-	name := feed.URI
-	if scheme(name) == "file" {
-		u, err := url.Parse(name)
-		if err != nil {
-			return nil, err
-		}
-		name = filepath.FromSlash(u.Path)
+	name, err := fileName(feed.URI)
+	if err != nil {
+		return nil, err
 	}
 	f := &file{made: missing(name)}
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, errors.Join(err, f.remove())
 	}
-	var err error
 	if f.File, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
 		return nil, errors.Join(err, f.remove())
 	}
@@ -67,6 +65,18 @@ func openFile(_ context.Context, feed crawl.Feed, _ *crawl.Env) (crawl.FeedFile,
 		return plain{f.File}, nil
 	}
 	return f, nil
+}
+
+// fileName is the name of the file at a URI without a scheme, or with file.
+func fileName(uri string) (string, error) {
+	if scheme(uri) != "file" {
+		return uri, nil
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		return "", err
+	}
+	return filepath.FromSlash(u.Path), nil
 }
 
 // missing are the file and the folders above it that are not there, outermost first.
@@ -88,6 +98,43 @@ func (f *file) Size() (int64, error) {
 		return 0, err
 	}
 	return info.Size(), nil
+}
+
+// Sync makes what was written survive a power cut; the first time also the file's name, and the folders that were made for it. The name is synced although the
+// file was there before: the process that made it may have been killed before it came to that.
+func (f *file) Sync() error {
+	if err := f.File.Sync(); err != nil || f.named {
+		return err
+	}
+	if err := syncFolder(filepath.Dir(f.Name())); err != nil {
+		return err
+	}
+	for _, name := range f.made {
+		if dir := filepath.Dir(name); dir != filepath.Dir(f.Name()) {
+			if err := syncFolder(dir); err != nil {
+				return err
+			}
+		}
+	}
+	f.named = true
+	return nil
+}
+
+// syncFolder makes the names in a folder survive a power cut, where the system can. A folder that may not be read cannot be synced, and is no reason to stop.
+func syncFolder(name string) error {
+	if runtime.GOOS == "windows" {
+		return nil // It has nothing of the kind.
+	}
+	d, err := os.Open(name)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err = d.Sync(); errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
 }
 
 // Undo closes the file, and removes what opening it has made.

@@ -31,14 +31,18 @@ const (
 // only while the file's size and time are what they were. Nothing outside the folder is ever touched, not even through a symbolic link in it. Several
 // Dirs, in several processes, may share a folder.
 //
-// It does not sync files to the disk: after a power cut, though not after a crash of the program, a file written a moment before may be gone or cut short.
+// Put does not wait for the disk: after a power cut, though not after a crash of the program, a file that was written a moment before and not synced by [Dir.Sync] may
+// be gone or cut short. One that is cut short is not taken for fresh: see [Dir.Stat].
 type Dir struct {
 	path string // absolute
 	root *os.Root
 
-	mu   sync.Mutex
-	work *workshop // Guarded by mu: made at the first write.
-	next atomic.Uint64
+	mu    sync.Mutex
+	work  *workshop // Guarded by mu: made at the first write.
+	above []string  // Guarded by mu: folders to be synced with the first file, for the name of this one.
+	next  atomic.Uint64
+
+	safety safety
 
 	buffers sync.Pool // of *[]byte, to copy through
 }
@@ -68,6 +72,7 @@ var (
 	_ crawl.Store   = (*Dir)(nil)
 	_ crawl.Adopter = (*Dir)(nil)
 	_ crawl.Toucher = (*Dir)(nil)
+	_ crawl.Syncer  = (*Dir)(nil)
 	_ Recorder      = (*Dir)(nil)
 	_ io.Closer     = (*Dir)(nil)
 )
@@ -78,6 +83,7 @@ func OpenDir(dir string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
+	above := folderNames(abs)
 	if err := os.MkdirAll(abs, 0o755); err != nil {
 		return nil, err
 	}
@@ -85,7 +91,7 @@ func OpenDir(dir string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Dir{path: abs, root: root}
+	d := &Dir{path: abs, root: root, above: above}
 	d.sweep()
 	return d, nil
 }
@@ -115,6 +121,7 @@ func (d *Dir) put(name string, r io.Reader, meta crawl.Meta) error {
 
 // settle gives a finished file its record and its name. The record comes first: until the file is there too it is one of something else, and counts for nothing.
 func (d *Dir) settle(tmp, name string, info fs.FileInfo, meta crawl.Meta) error {
+	defer d.safety.changed(name)
 	if err := d.record(name, info, meta); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
@@ -157,6 +164,12 @@ func (d *Dir) adopt(name, tmp string, mode fs.FileMode, meta crawl.Meta) error {
 }
 
 // Stat implements [crawl.Store].
+//
+// A file that a power cut has cut short has no ModTime: it was never whole, and counts as having no age at all. It is told by its record. A file and its record are
+// not synced by themselves, so either may survive without the other, or in part; but file systems that keep a journal make a file no longer than what they have
+// written of it, so one that lacks bytes is shorter than its record says, and its time is that of one of its writes and no later. Somebody who
+// replaces a file leaves a later time. A record that can't be read says as much: it and the file were written together. (Where a length may be safe
+// before the bytes are, as with ext4's data=writeback, only Sync helps.) A file without any record is somebody else's.
 func (d *Dir) Stat(ctx context.Context, name string) (crawl.Info, error) {
 	if err := CheckName(name); err != nil {
 		return crawl.Info{}, err
@@ -165,7 +178,12 @@ func (d *Dir) Stat(ctx context.Context, name string) (crawl.Info, error) {
 	if err != nil {
 		return crawl.Info{}, fmt.Errorf("stat %s: %w", name, err)
 	}
-	return crawl.Info{Size: info.Size(), ModTime: info.ModTime().UTC(), Meta: d.recorded(name, info)}, nil
+	known := crawl.Info{Size: info.Size(), ModTime: info.ModTime().UTC()}
+	var whole bool
+	if known.Meta, whole = d.recorded(name, info); !whole {
+		known.ModTime = time.Time{}
+	}
+	return known, nil
 }
 
 func (d *Dir) stat(ctx context.Context, name string) (fs.FileInfo, error) {
@@ -209,6 +227,7 @@ func (d *Dir) Touch(ctx context.Context, name string, meta crawl.Meta) error {
 }
 
 func (d *Dir) touch(ctx context.Context, name string, meta crawl.Meta) error {
+	defer d.safety.changed(name)
 	if _, err := d.stat(ctx, name); err != nil {
 		return err
 	}
@@ -231,6 +250,7 @@ func (d *Dir) Record(ctx context.Context, name string, known crawl.Info) error {
 	info, err := d.stat(ctx, name)
 	if err == nil && info.Size() == known.Size && info.ModTime().Equal(known.ModTime) {
 		err = d.record(name, info, known.Meta)
+		d.safety.changed(name)
 	}
 	if err != nil {
 		return fmt.Errorf("record %s: %w", name, err)
@@ -287,17 +307,22 @@ func (d *Dir) record(name string, info fs.FileInfo, meta crawl.Meta) error {
 	return err
 }
 
-// recorded is the record of the file that info describes. It is zero if there is none, or one of something that has been replaced.
-func (d *Dir) recorded(name string, info fs.FileInfo) crawl.Meta {
+// recorded is the record of the file that info describes. It is zero if there is none, or one of something that has been replaced. whole is false if the file has been
+// cut short.
+func (d *Dir) recorded(name string, info fs.FileInfo) (meta crawl.Meta, whole bool) {
 	b, err := d.root.ReadFile(metaDir + name)
 	if err != nil {
-		return crawl.Meta{}
+		return crawl.Meta{}, true
 	}
 	var r record
-	if json.Unmarshal(b, &r) != nil || r.Size != info.Size() || r.ModTime != info.ModTime().UnixNano() {
-		return crawl.Meta{}
+	if json.Unmarshal(b, &r) != nil {
+		return crawl.Meta{}, false
 	}
-	return r.Meta
+	written := info.ModTime().UnixNano()
+	if r.Size == info.Size() && r.ModTime == written {
+		return r.Meta, true
+	}
+	return crawl.Meta{}, info.Size() >= r.Size || written > r.ModTime
 }
 
 // write copies r to a new file in the workshop and says what became of it.

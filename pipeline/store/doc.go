@@ -14,14 +14,14 @@
 // # Writing a store
 //
 // Implement the three methods of [crawl.Store], begin each with [CheckName], and run the suite in storetest. Where the place allows it, add the optional
-// abilities: [crawl.Adopter] saves the copy of a large file, [crawl.Toucher] makes conditional requests possible, and a [Recorder] remembers the checksum
-// of files that others put there.
+// abilities: [crawl.Adopter] saves the copy of a large file, [crawl.Toucher] makes conditional requests possible, a [Recorder] remembers the checksum
+// of files that others put there, and a [crawl.Syncer] is asked by jobs to make files survive a power cut, if they don't by themselves.
 //
 // # Where things are
 //
 //	open.go    Open: from an address to a store
 //	names.go   which names are allowed, everywhere
-//	dir.go     Dir; lock_*.go tell whether a folder of unfinished files still has an owner
+//	dir.go     Dir; sync.go makes its files safe, lock_*.go tell whether a folder of unfinished files still has an owner
 //	memory.go  Memory
 //	storetest  the suite that every store passes
 package store

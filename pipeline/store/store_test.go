@@ -190,6 +190,43 @@ func TestDirRecordIsForOneVersion(t *testing.T) {
 	}
 }
 
+// TestDirAfterAPowerCut has files of which not all bytes have reached the disk.
+func TestDirAfterAPowerCut(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	d := openDir(t, dir)
+	path, meta := filepath.Join(dir, "full", "x"), filepath.Join(dir, ".tulle", "meta", "full", "x")
+	later := time.Now().Add(time.Minute)
+	truncate := func(t *testing.T, size int64, at time.Time) {
+		require.NoError(t, os.Truncate(path, size))
+		require.NoError(t, os.Chtimes(path, at, at))
+	}
+	for _, c := range []struct {
+		name   string
+		damage func(t *testing.T, written time.Time)
+		fresh  bool
+	}{
+		{"cut short", func(t *testing.T, written time.Time) { truncate(t, 3, written) }, false},
+		{"cut short at an earlier write", func(t *testing.T, written time.Time) { truncate(t, 3, written.Add(-time.Second)) }, false},
+		{"empty", func(t *testing.T, written time.Time) { truncate(t, 0, written) }, false},
+		{"record empty", func(t *testing.T, _ time.Time) { require.NoError(t, os.Truncate(meta, 0)) }, false},
+		{"record cut short", func(t *testing.T, _ time.Time) { require.NoError(t, os.Truncate(meta, 20)) }, false},
+		{"record gone", func(t *testing.T, _ time.Time) { require.NoError(t, os.Remove(meta)) }, true},
+		{"replaced by somebody", func(t *testing.T, _ time.Time) { truncate(t, 3, later) }, true},
+		{"replaced by something longer", func(t *testing.T, written time.Time) { truncate(t, 30, written) }, true},
+	} {
+		put(t, d, "full/x", "some bytes")
+		info, err := d.Stat(t.Context(), "full/x")
+		require.NoError(t, err)
+		require.Equal(t, "1", info.Meta.Checksum)
+		c.damage(t, info.ModTime)
+		info, err = d.Stat(t.Context(), "full/x")
+		require.NoError(t, err, c.name)
+		require.Empty(t, info.Meta, c.name)
+		require.Equal(t, c.fresh, !info.ModTime.IsZero(), c.name)
+	}
+}
+
 // N4
 func TestDirIsNotLeftThroughALink(t *testing.T) {
 	t.Parallel()

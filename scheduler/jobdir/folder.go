@@ -118,7 +118,7 @@ func (f folder) describe() (*description, error) {
 			switch name {
 			case "lock", "job.json.new", ".", "..": // of an opening that was cut short
 			default:
-				return nil, fmt.Errorf("the folder is not empty, and no job: it has %q but no job.json; name a new folder", name)
+				return nil, fmt.Errorf("the folder is not empty, and no job: it has %q but no job.json; name a folder of its own for it", name)
 			}
 		}
 		return nil, nil
@@ -341,6 +341,7 @@ func (f folder) size() (n int64) {
 			case err != nil:
 			case info.IsDir():
 				walk(p)
+			case name == "ballast": // not for long
 			default:
 				n += info.Size()
 			}

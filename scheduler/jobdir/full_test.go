@@ -2,10 +2,10 @@ package jobdir
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,10 +43,7 @@ func smallDisk(t *testing.T) string {
 // noise is what no compression makes smaller.
 func noise(n int) []byte {
 	b := make([]byte, n)
-	rng := rand.New(rand.NewPCG(uint64(n), 1))
-	for i := range b {
-		b[i] = byte(rng.Uint32())
-	}
+	_, _ = crand.Read(b)
 	return b
 }
 

@@ -36,12 +36,12 @@ func inspect(_ context.Context, fs vfs.FS, dir string, mode crawl.InspectMode) (
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%s is no job: it is a file", dir)
 	}
-	desc, err := j.describe()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	case desc == nil:
+	if _, err := fs.Stat(j.path("job.json")); isNotExist(err) {
 		return nil, fmt.Errorf("%s is no job: it has no job.json", dir)
+	}
+	desc, err := j.describe()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	j.desc = *desc
 	how := lockNormal

@@ -151,18 +151,19 @@ func (s *Scheduler) reserve() error {
 	if least <= 0 {
 		return nil
 	}
-	if err := s.fillBallast(ballastSize(least)); err != nil {
-		return errors.Join(diskFull(err), s.remove("ballast"))
-	}
 	free, err := s.free()
 	if err != nil {
 		return fmt.Errorf("free space: %w", err)
 	}
-	if free < least {
-		return errors.Join(fmt.Errorf("%w: %s has %d MiB free, and job.min_free asks for %d: make room, or set it lower", crawl.ErrDiskFull, s.dir, free>>20, least>>20),
-			s.remove("ballast"))
+	if free >= least {
+		if err = diskFull(s.fillBallast(ballastSize(least))); err == nil {
+			return nil
+		}
+		if err := errors.Join(err, s.remove("ballast")); !errors.Is(err, crawl.ErrDiskFull) {
+			return err
+		}
 	}
-	return nil
+	return fmt.Errorf("%w: the disk of %s has %d MiB free, and job.min_free asks for %d: make room, or set it lower", crawl.ErrDiskFull, s.dir, free>>20, least>>20)
 }
 
 // restore reads what was committed.

@@ -35,8 +35,8 @@ const clockSkew = 5 * time.Minute
 // largeSize is more than one would like to hold in memory per file, and more than one part of a multipart upload.
 const largeSize = 12 << 20
 
-// Run holds a store against its contract: [crawl.Store], and those of [crawl.Adopter], [crawl.Toucher] and [store.Recorder] that it has. open is called
-// once for each part and returns an empty store; it cleans up by t.Cleanup.
+// Run holds a store against its contract: [crawl.Store], and those of [crawl.Adopter], [crawl.Toucher], [crawl.Syncer] and [store.Recorder] that it has. open is
+// called once for each part and returns an empty store; it cleans up by t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) crawl.Store) {
 	t.Helper()
 	parts := []struct {
@@ -61,6 +61,7 @@ func Run(t *testing.T, open func(t *testing.T) crawl.Store) {
 		{"adopt", testAdopt},
 		{"touch", testTouch},
 		{"record", testRecord},
+		{"sync", testSync},
 	}
 	for _, part := range parts {
 		t.Run(part.name, func(t *testing.T) {
@@ -450,4 +451,50 @@ func testRecord(t *testing.T, s crawl.Store) {
 	after, err = s.Stat(t.Context(), "full/a")
 	require.NoError(t, err)
 	require.Empty(t, after.Meta, "a record of what was there before")
+}
+
+// testSync can't take the power away. It sees that a Sync changes nothing, takes what may be named, and may run while others write.
+func testSync(t *testing.T, s crawl.Store) {
+	sy, ok := s.(crawl.Syncer)
+	if !ok {
+		t.Skip("the store is no Syncer")
+	}
+	require.NoError(t, sy.Sync(t.Context(), nil))
+	require.NoError(t, sy.Sync(t.Context(), []string{"full/none", "no/such/folder/x"}), "what is gone")
+	for _, name := range BadNames() {
+		require.ErrorIs(t, sy.Sync(t.Context(), []string{"full/a", name}), store.ErrName, "sync %q", name)
+	}
+	put(t, s, "full/a", "a", fullMeta())
+	put(t, s, "thumbs/small/a", "thumbnail", crawl.Meta{})
+	put(t, s, "plain", "in no folder", crawl.Meta{})
+	before, err := s.Stat(t.Context(), "full/a")
+	require.NoError(t, err)
+	for range 2 {
+		require.NoError(t, sy.Sync(t.Context(), []string{"full/a", "thumbs/small/a", "full/none", "plain", "full/a", "full"}))
+		after, err := s.Stat(t.Context(), "full/a")
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+		require.Equal(t, "a", content(t, s, "full/a"))
+		put(t, s, "thumbs/small/a", "another thumbnail", crawl.Meta{})
+	}
+
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for k := range 10 {
+				name := fmt.Sprintf("full/%d", (i+k)%5)
+				if err := s.Put(t.Context(), name, strings.NewReader(name), crawl.Meta{Checksum: name}); err != nil {
+					t.Errorf("put: %v", err)
+				}
+				if err := sy.Sync(t.Context(), []string{name, "full/0"}); err != nil {
+					t.Errorf("sync: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	put(t, s, "full/late", "late", crawl.Meta{})
+	require.ErrorIs(t, sy.Sync(ctx, []string{"full/late"}), context.Canceled)
 }
