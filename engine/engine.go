@@ -247,6 +247,9 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.openScheduler(ctx); err != nil {
 		return err
 	}
+	if e.job != nil && e.job.finished {
+		return nil // feeds and stages are left as they are
+	}
 	stages := slices.Clone(s.ItemPipelines)
 	// Feeds are opened before stages that make something, and begun after them: a crawl that cannot start leaves nothing behind.
 	feeds, err := feed.Open(ctx, e.env, s.Feeds)

@@ -193,11 +193,17 @@ func TestFinishedJob(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(want), string(got))
 
+	other := filepath.Join(t.TempDir(), "other.jsonl")
+	require.NoError(t, os.WriteFile(other, []byte("mine\n"), 0o600))
 	logged := settings
 	logged.Logger = zap.NewNop()
+	logged.Feeds = []crawl.Feed{{URI: other, Overwrite: true}}
 	result, err := engine.Run(t.Context(), spider, logged)
 	require.NoError(t, err)
 	require.True(t, result.AlreadyFinished)
+	got, err = os.ReadFile(other)
+	require.NoError(t, err)
+	require.Equal(t, "mine\n", string(got), "a job that has nothing to do opens no feed")
 }
 
 // TestStopAndResume stops a crawl in the middle, on the real store.

@@ -152,12 +152,13 @@ func TestExactlyOnce(t *testing.T) {
 	}
 	// What a crash may make of what was written after the last commit. keep is how much of the file is safe.
 	damages := map[string]func(b []byte, keep int) []byte{
-		"all is there":   func(b []byte, _ int) []byte { return b },
-		"nothing is":     func(b []byte, keep int) []byte { return b[:keep] },
-		"one byte is":    func(b []byte, keep int) []byte { return b[:min(keep+1, len(b))] },
-		"half of it is":  func(b []byte, keep int) []byte { return b[:(keep+len(b))/2] },
-		"garbage":        func(b []byte, keep int) []byte { return append(b[:keep:keep], bytes.Repeat([]byte{0}, 9999)...) },
-		"garbage behind": func(b []byte, _ int) []byte { return append(b, "]]\n\x00\x00"...) },
+		"all is there":    func(b []byte, _ int) []byte { return b },
+		"nothing is":      func(b []byte, keep int) []byte { return b[:keep] },
+		"one byte is":     func(b []byte, keep int) []byte { return b[:min(keep+1, len(b))] },
+		"three bytes are": func(b []byte, keep int) []byte { return b[:min(keep+3, len(b))] }, // as many as an array's end has
+		"half of it is":   func(b []byte, keep int) []byte { return b[:(keep+len(b))/2] },
+		"garbage":         func(b []byte, keep int) []byte { return append(b[:keep:keep], bytes.Repeat([]byte{0}, 9999)...) },
+		"garbage behind":  func(b []byte, _ int) []byte { return append(b, "]]\n\x00\x00"...) },
 	}
 	for _, file := range []string{"f.jsonl", "f.json", "f.csv"} {
 		for _, mode := range []string{"new", "append", "overwrite"} {

@@ -24,6 +24,7 @@ func TestSafety(t *testing.T) {
 	require.Equal(t, []string{"a"}, again, "another Sync is not waited for")
 	s.changed("b")
 	s.end(todo, n)
+	require.NotEqual(t, uint64(safe), s.files["a"], "who began later saw what the first may have missed")
 	s.end(again, m)
 	todo, n = s.begin([]string{"a", "b"})
 	require.Equal(t, []string{"b"}, todo, "it was changed while it was synced")
