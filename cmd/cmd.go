@@ -20,7 +20,7 @@ import (
 // Exit codes.
 const (
 	exitOK    = 0
-	exitError = 1 // the crawl could not go on
+	exitError = 1 // the crawl, or what is done to a job, could not go on
 	exitUsage = 2 // the command line, a setting, or an output is wrong: nothing has been crawled
 )
 
@@ -71,7 +71,7 @@ func availableMemory() int64 {
 	return least
 }
 
-// Run is Main without the process: it returns the exit code, 0 for success, 1 when a crawl could not go on, 2 when the command line, a setting or an output
+// Run is Main without the process: it returns the exit code, 0 for success, 1 when a crawl, or work on a job, could not go on, 2 when the command line, a setting or an output
 // is wrong. The first interrupt stops a crawl, the second stops it at once; ctx ending does as the second.
 func Run(ctx context.Context, p Program, args []string, stdout, stderr io.Writer) int {
 	if p.Name == "" {
@@ -96,7 +96,7 @@ func Run(ctx context.Context, p Program, args []string, stdout, stderr io.Writer
 	return exitUsage
 }
 
-// crawlError is a crawl that had begun and could not go on.
+// crawlError is a crawl that had begun and could not go on, or work on a job.
 type crawlError struct{ err error }
 
 func (e *crawlError) Error() string { return e.err.Error() }
@@ -131,7 +131,7 @@ downloads the pictures and files that items name, and writes the items to feeds.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	root.AddCommand(a.crawlCommand(), a.listCommand(), a.settingsCommand(), a.siteCommand(), a.versionCommand())
+	root.AddCommand(a.crawlCommand(), a.jobCommand(), a.listCommand(), a.settingsCommand(), a.siteCommand(), a.versionCommand())
 	return root
 }
 
@@ -153,11 +153,14 @@ func (a *app) noCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	hint := fmt.Sprintf("'%s --help' lists them", c.Name())
-	if a.program.Spiders[args[0]] != nil {
+	hint := fmt.Sprintf("'%s --help' lists them", c.CommandPath())
+	if a.program.Spiders[args[0]] != nil && !c.HasParent() {
 		hint = fmt.Sprintf("to run the spider: %s crawl %s", c.Name(), args[0])
 	} else if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	if c.HasParent() {
+		return fmt.Errorf("%s has no command %q; %s", c.CommandPath(), args[0], hint)
 	}
 	return fmt.Errorf("there is no command %q; %s", args[0], hint)
 }

@@ -46,6 +46,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		cmd.Main(program())
 	}
+	if site := os.Getenv(killSiteAddr); site != "" {
+		cmd.Main(killProgram(site))
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -218,7 +221,9 @@ func TestMistakesAtOnce(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for _, c := range []string{"", "crawl", "list", "settings", "site", "version"} {
+	for _, c := range []string{
+		"", "crawl", "job", "job compact", "job export-urls", "job list", "job requeue-failed", "job stat", "job unlock", "list", "settings", "site", "version",
+	} {
 		t.Run("help "+c, func(t *testing.T) {
 			t.Parallel()
 			p := cmd.Program{Spiders: bundled.Spiders()}

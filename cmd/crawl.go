@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -37,21 +38,33 @@ stands behind a colon; - is standard output.
 Ctrl-C stops the crawl: what is in flight is finished, so every feed is whole.
 A second Ctrl-C stops at once.
 
-Exit codes: 0 the crawl ended; 1 it could not go on; 2 the command line, a
-setting or an output is wrong, and nothing was crawled.`,
+With --job the crawl lives in a folder: stopped, killed or switched off, it goes
+on where it was when the same command line is run again, and its feeds hold each
+item once. '` + a.program.Name + ` job --help' says more.
+
+Exit codes: 0 the crawl ended, or was stopped; 1 it could not go on; 2 the
+command line, a setting or an output is wrong, and nothing was crawled.`,
 		Example: strings.Join([]string{
 			"  " + a.program.Name + " crawl shop",
 			"  " + a.program.Name + " crawl shop -a products=1000 -O products.csv",
 			"  " + a.program.Name + " crawl books -o books.jsonl -s download_delay=500ms",
 			"  " + a.program.Name + " crawl quotes -O -:csv | head",
+			"  " + a.program.Name + " crawl shop --job shop-job",
 		}, "\n"),
 		Args: oneSpider,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return a.spiderNames(), cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: func(c *cobra.Command, args []string) error { return a.crawl(c.Context(), args[0], f) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if f.job == "" && c.Flags().Changed("job") {
+				return errors.New("--job: the folder's name is empty") // a variable of a script that is not set
+			}
+			return a.crawl(c.Context(), args[0], f)
+		},
 	}
 	f.add(c)
+	c.Flags().StringVar(&f.job, "job", "", "keep the crawl in folder `DIR`, to be stopped and resumed")
+	_ = c.MarkFlagDirname("job") // it is there
 	c.Flags().StringArrayVarP(&f.appendTo, "output", "o", nil, "append items to `FILE[:FORMAT]`; may be repeated")
 	c.Flags().StringArrayVarP(&f.overwrite, "overwrite-output", "O", nil, "write items to `FILE[:FORMAT]`, emptied first")
 	c.Flags().StringVar(&f.logLevel, "log-level", "", "`LEVEL` is debug, info, warn or error (default info; on a terminal warn)")
@@ -73,6 +86,7 @@ type crawlFlags struct {
 	settingsFlags
 	appendTo, overwrite []string
 	logLevel, logFile   string
+	job                 string
 }
 
 // crawl runs a spider, shows how it goes, and what came of it.
@@ -89,6 +103,10 @@ func (a *app) crawl(ctx context.Context, name string, f *crawlFlags) (err error)
 	if err != nil {
 		return err
 	}
+	if f.job != "" {
+		settings.Assign = append(settings.Assign, crawl.Assignment{Name: "job.dir", Value: f.job, Source: "--job"})
+	}
+	identify(spider, args)
 	if err := f.feeds(spider); err != nil {
 		return err
 	}
@@ -132,11 +150,26 @@ func (a *app) crawl(ctx context.Context, name string, f *crawlFlags) (err error)
 		return err // it did not start
 	}
 	logs.begun = true
-	screen.print(summary(res, e.Settings(), spider.Name, time.Since(began)))
+	screen.print(a.ending(context.WithoutCancel(ctx), res, e.Settings(), spider.Name, time.Since(began)))
+	if res.Reason == reasonDiskFull {
+		err = errors.Join(err, errors.New("the disk is full: make room, and run the same command line again; what was done is kept"))
+	}
 	if err != nil {
 		return &crawlError{err}
 	}
 	return nil
+}
+
+// identify has a job remember the spider's arguments: with others it would be another crawl.
+func identify(spider *crawl.Spider, args map[string]string) {
+	if len(args) == 0 {
+		return
+	}
+	afterConfigure(spider, func(s *crawl.Settings) {
+		all := maps.Clone(args)
+		maps.Copy(all, s.Job.Identity) // the program's own names are its own
+		s.Job.Identity = all
+	})
 }
 
 // interrupts stops the crawl at the first signal, at once at the second, and leaves the third to the system, until the returned function is called. A pipe that nobody reads is no

@@ -13,5 +13,6 @@
 //	crawl.go     crawl: runs a spider
 //	live.go      the line that shows on a terminal how it goes
 //	summary.go   the table at the end
+//	job.go       job: looks after crawls that can be resumed; job_stat.go and job_list.go print
 //	list.go, settings.go, site.go, version.go
 package cmd

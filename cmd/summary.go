@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -13,7 +14,55 @@ import (
 	"github.com/tulle-go/tulle/pipeline/feed"
 )
 
-// summary is the table at the end: what the crawl did, and where the results are. Rows that have nothing to say are left out.
+// Reasons of a crawl's end that are spoken of in their own words.
+const (
+	reasonFinished = "finished"
+	reasonShutdown = "shutdown"
+	reasonDiskFull = "disk full"
+)
+
+// ending is what is said at the end of a crawl.
+func (a *app) ending(ctx context.Context, res engine.Result, s *crawl.Settings, spider string, took time.Duration) string {
+	if s.Job.Dir == "" {
+		return summary(res, s, spider, took)
+	}
+	text := "\nThis job is finished: nothing is left to do.\n"
+	if !res.AlreadyFinished {
+		text = summary(res, s, spider, took)
+	}
+	return text + a.jobRows(ctx, res, s)
+}
+
+// jobRows say how the crawl's job stands, and how to go on.
+func (a *app) jobRows(ctx context.Context, res engine.Result, s *crawl.Settings) string {
+	info := crawl.JobInfo{Dir: s.Job.Dir, Finished: res.Reason == reasonFinished}
+	known := a.inspect(ctx, s.Job.Dir, crawl.InspectRead, func(job crawl.Job) error {
+		info = job.Info()
+		return nil
+	}) == nil
+	var lines []string
+	switch state := stateOf(info); {
+	case state == jobRunning:
+		lines = []string{"another process has it now"}
+	case state != jobFinished && known:
+		lines = []string{fmt.Sprintf("%s done, %d waiting, %d failed", count(info.Done, "page"), info.Queued, info.Failed), "the same command line goes on"}
+	case state != jobFinished:
+		lines = []string{"the same command line goes on"}
+	case known:
+		lines = []string{fmt.Sprintf("finished: %s done, %d failed", count(info.Done, "page"), info.Failed)}
+	}
+	if info.Finished && info.Failed > 0 {
+		lines = append(lines, a.afterFailures(info)...)
+	}
+	var b strings.Builder
+	heads := heads{}
+	for _, line := range append([]string{s.Job.Dir}, lines...) {
+		fmt.Fprintf(&b, "  %-10s%s\n", heads.next("job"), line)
+	}
+	return b.String()
+}
+
+// summary is the table of what the crawl did, and where the results are. Rows that have nothing to say are left out.
 func summary(res engine.Result, s *crawl.Settings, spider string, took time.Duration) string {
 	st := res.Stats
 	var b strings.Builder
@@ -61,10 +110,12 @@ func summary(res engine.Result, s *crawl.Settings, spider string, took time.Dura
 // closing is how the first line begins; the time follows.
 func closing(reason string) string {
 	switch reason {
-	case "finished":
+	case reasonFinished:
 		return "Finished in"
-	case "shutdown":
+	case reasonShutdown:
 		return "Stopped after"
+	case reasonDiskFull:
+		return "Stopped, because the disk is full, after"
 	case feed.ReasonReaderGone:
 		return "Stopped, because nobody reads the output any more, after"
 	}

@@ -3,9 +3,15 @@ package main
 
 import (
 	"github.com/tulle-go/tulle/cmd"
+	"github.com/tulle-go/tulle/crawl"
+	"github.com/tulle-go/tulle/scheduler/jobdir"
 	"github.com/tulle-go/tulle/spiders/bundled"
 )
 
 func main() {
-	cmd.Main(cmd.Program{Name: "tulle", Spiders: bundled.Spiders()})
+	cmd.Main(cmd.Program{
+		Name:     "tulle",
+		Spiders:  bundled.Spiders(),
+		Settings: crawl.Settings{Parts: crawl.Parts{Job: jobdir.Open, InspectJob: jobdir.Inspect}},
+	})
 }

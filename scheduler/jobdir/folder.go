@@ -266,7 +266,7 @@ func (f folder) owner() (*crawl.JobOwner, error) {
 	}
 	o := new(crawl.JobOwner)
 	if json.Unmarshal(b, o) != nil {
-		return &crawl.JobOwner{Host: "unknown"}, nil // cut short by a power cut
+		return &crawl.JobOwner{Host: "unknown"}, nil //nolint:nilerr // cut short by a power cut
 	}
 	return o, nil
 }
@@ -294,6 +294,9 @@ func (f folder) remove(name string) error {
 
 // fillBallast reserves room for closing on a full disk. Its bytes are such that no file system makes them smaller.
 func (f folder) fillBallast(size int64) error {
+	if size == 0 {
+		return nil
+	}
 	file, err := f.fs.Create(f.path("ballast"), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err

@@ -88,7 +88,7 @@ type job struct {
 	stale *crawl.JobOwner
 	db    *pebble.DB // nil while a crawl runs
 	meta  meta
-	info_ crawl.JobInfo
+	told  crawl.JobInfo
 }
 
 var _ crawl.Job = (*job)(nil)
@@ -98,16 +98,16 @@ func (j *job) readStatus(owner *crawl.JobOwner) error {
 	b, err := j.read("status.json")
 	switch {
 	case isNotExist(err):
-		j.info_ = j.info(j.desc, meta{}, nil) // it has just begun
+		j.told = j.info(j.desc, meta{}, nil) // it has just begun
 	case err != nil:
 		return err
 	default:
-		if err := json.Unmarshal(b, &j.info_); err != nil {
+		if err := json.Unmarshal(b, &j.told); err != nil {
 			return fmt.Errorf("status.json: %w", err)
 		}
 	}
-	j.info_.Dir, j.info_.Owner, j.info_.Running = j.dir, owner, true
-	j.info_.Disk = j.size()
+	j.told.Dir, j.told.Owner, j.told.Running = j.dir, owner, true
+	j.told.Disk = j.size()
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (j *job) load() error {
 		return err
 	}
 	i.Updated = time.Now().UTC()
-	j.info_ = i
+	j.told = i
 	return nil
 }
 
@@ -194,12 +194,12 @@ func text(b []byte) string {
 }
 
 // Info describes the job.
-func (j *job) Info() crawl.JobInfo { return j.info_ }
+func (j *job) Info() crawl.JobInfo { return j.told }
 
 // idle is an error while a crawl runs.
 func (j *job) idle(write bool) error {
 	if j.db == nil {
-		return &lockedError{owner: j.info_.Owner, cause: errors.New("the job runs")}
+		return &lockedError{owner: j.told.Owner, cause: errors.New("the job runs")}
 	}
 	if write && j.mode == crawl.InspectRead {
 		return errors.New("the job was opened for reading")
@@ -341,7 +341,7 @@ func (j *job) Compact(ctx context.Context) error {
 	if err := j.db.Compact(ctx, []byte{0}, []byte{0xff}, true); err != nil {
 		return err
 	}
-	j.info_.Disk = j.size()
+	j.told.Disk = j.size()
 	return nil
 }
 

@@ -118,7 +118,7 @@ func open(_ context.Context, fs vfs.FS, dir string, opts crawl.SchedulerOptions)
 			return nil, err
 		}
 	}
-	if err := s.reserve(); err != nil {
+	if err := s.room(); err != nil {
 		return nil, err
 	}
 	if desc == nil {
@@ -126,6 +126,9 @@ func open(_ context.Context, fs vfs.FS, dir string, opts crawl.SchedulerOptions)
 		if err := s.write("job.json", desc, true); err != nil {
 			return nil, diskFull(err)
 		}
+	}
+	if err := s.fillBallast(ballastSize(j.MinFree)); err != nil {
+		return nil, errors.Join(diskFull(err), s.remove("ballast"))
 	}
 	parts := divide(j.Memory)
 	db, err := openStore(s.fs, s.path("db"), parts, h, false)
@@ -145,8 +148,8 @@ func open(_ context.Context, fs vfs.FS, dir string, opts crawl.SchedulerOptions)
 	return s, nil
 }
 
-// reserve checks that the disk has room, and fills the ballast.
-func (s *Scheduler) reserve() error {
+// room checks that the disk has room, for the ballast too.
+func (s *Scheduler) room() error {
 	least := s.opts.Job.MinFree
 	if least <= 0 {
 		return nil
@@ -155,15 +158,10 @@ func (s *Scheduler) reserve() error {
 	if err != nil {
 		return fmt.Errorf("free space: %w", err)
 	}
-	if free >= least {
-		if err = diskFull(s.fillBallast(ballastSize(least))); err == nil {
-			return nil
-		}
-		if err := errors.Join(err, s.remove("ballast")); !errors.Is(err, crawl.ErrDiskFull) {
-			return err
-		}
+	if free < least+ballastSize(least) {
+		return fmt.Errorf("%w: the disk of %s has %d MiB free, and job.min_free asks for %d: make room, or set it lower", crawl.ErrDiskFull, s.dir, free>>20, least>>20)
 	}
-	return fmt.Errorf("%w: the disk of %s has %d MiB free, and job.min_free asks for %d: make room, or set it lower", crawl.ErrDiskFull, s.dir, free>>20, least>>20)
+	return nil
 }
 
 // restore reads what was committed.

@@ -142,8 +142,6 @@ func (c *committer) rehead(f *frontier.Frontier) error { return c.heads(f) }
 // settle waits until what was committed is durable.
 func settle(tb schedulertest.TB, s *Scheduler) {
 	tb.Helper()
-	s.com.mu.Lock()
-	s.com.mu.Unlock()
 	done := make(chan error, 1)
 	s.com.send(op{sync: done})
 	if err := <-done; err != nil {
