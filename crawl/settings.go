@@ -62,6 +62,9 @@ type Settings struct {
 	Media       MediaSettings
 	Images      ImagesSettings
 	Files       FilesSettings
+	AWS         AWSSettings
+	GCS         GCSSettings
+	FTP         FTPSettings
 	// Feeds are where items go: each is a file or standard output.
 	Feeds []Feed
 	Log   LogSettings
@@ -242,6 +245,10 @@ type ImagesSettings struct {
 	MaxPixels int64
 	// PixelBudget is how many pixels are in work at once. Default 50,000,000. A larger picture runs alone.
 	PixelBudget int64
+	// AWS, GCS and FTP are for this pipeline's store alone: fields that are set win over those of Settings.
+	AWS AWSSettings
+	GCS GCSSettings
+	FTP FTPSettings
 }
 
 // FilesSettings are FilesPipeline's. A pipeline value that carries its own wins over them.
@@ -252,6 +259,48 @@ type FilesSettings struct {
 	URLsField, ResultField string
 	// Expires is how long a stored file is fresh. Default 90 days; negative: always download.
 	Expires time.Duration
+	// AWS, GCS and FTP are for this pipeline's store alone: fields that are set win over those of Settings.
+	AWS AWSSettings
+	GCS GCSSettings
+	FTP FTPSettings
+}
+
+// AWSSettings are for stores on Amazon S3 and servers that speak its protocol.
+type AWSSettings struct {
+	// AccessKeyID and SecretAccessKey are the credentials, SessionToken goes with temporary ones. All empty: the environment (AWS_ACCESS_KEY_ID, …), then
+	// ~/.aws/credentials, then the role of the machine or container.
+	AccessKeyID, SecretAccessKey, SessionToken string
+	// Region is the bucket's. Empty: AWS_REGION, else the server is asked.
+	Region string
+	// Endpoint is the URL of another server than Amazon's, such as http://localhost:9000. Empty: AWS_ENDPOINT_URL, else Amazon's.
+	Endpoint string
+	// InsecureTLS accepts any certificate of the Endpoint.
+	InsecureTLS bool
+	// ACL is a canned one for what is stored, such as public-read. Empty: none is sent, which every bucket accepts.
+	ACL string
+}
+
+// GCSSettings are for stores on Google Cloud Storage.
+type GCSSettings struct {
+	// CredentialsFile is a service account's key file. Empty: GOOGLE_APPLICATION_CREDENTIALS, then gcloud's default credentials, then the machine's service
+	// account. "none": requests carry no credentials, for an emulator.
+	CredentialsFile string
+	// Project pays for requests to buckets where the requester pays. Empty: nobody is named.
+	Project string
+	// Endpoint is the URL of another server than Google's. Empty: STORAGE_EMULATOR_HOST, else https://storage.googleapis.com.
+	Endpoint string
+	// ACL is a predefined one for what is stored, such as publicRead. Empty: the bucket's default.
+	ACL string
+}
+
+// FTPSettings are for stores on FTP servers.
+type FTPSettings struct {
+	// User and Password are used when the URL has none. Defaults "anonymous" and "guest".
+	User, Password string
+	// InsecureTLS accepts any certificate of an ftps:// or explicit TLS server.
+	InsecureTLS bool
+	// Connections is how many are open at once. Default 4.
+	Connections int
 }
 
 // A Feed is one place that items go to.
@@ -400,6 +449,9 @@ func (s *Settings) setDefaults() {
 		}
 	}
 	or(&s.StopTimeout, 30*time.Second)
+	or(&s.FTP.User, "anonymous")
+	or(&s.FTP.Password, "guest")
+	or(&s.FTP.Connections, 4)
 	or(&s.Job.Memory, 128<<20)
 	or(&s.Job.MinFree, 256<<20)
 	or(&s.Job.Attempts, 3)

@@ -37,12 +37,20 @@ func unknownSetting(name string) error {
 	return fmt.Errorf("unknown setting %s; the settings command lists all of them", name)
 }
 
-// below are the names of a group's settings.
+// below are the names of a group's settings. A group within it is one name that ends in an ellipsis.
 func below(group string) []string {
 	var list []string
 	for _, f := range settings() {
-		if strings.HasPrefix(f.name, group+".") && !f.goOnly {
-			list = append(list, f.name)
+		rest, ok := strings.CutPrefix(f.name, group+".")
+		if !ok || f.goOnly {
+			continue
+		}
+		name := f.name
+		if sub, _, deeper := strings.Cut(rest, "."); deeper {
+			name = group + "." + sub + ".…"
+		}
+		if !slices.Contains(list, name) {
+			list = append(list, name)
 		}
 	}
 	return list
