@@ -17,6 +17,8 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
+
+	"github.com/tulle-go/tulle/pipeline/internal/jpegscale"
 )
 
 // pictureInfo is what a picture's header says. Nothing in it has cost a pixel.
@@ -332,9 +334,13 @@ func (s *source) decode(info pictureInfo, least image.Point) (img image.Image, e
 	return img, nil
 }
 
-// decodeJPEG decodes a JPEG of at least the width and height of least, as stored, or whole if least is zero. A decoder that works at reduced scales
-// has its place here; the standard one always gives every pixel.
+// decodeJPEG decodes a JPEG of at least the width and height of least, as stored, or whole if least is zero. What our own decoder does not take, or does not like, is
+// the standard one's to judge.
 func decodeJPEG(s *source, info pictureInfo, least image.Point) (image.Image, error) {
+	if img, err := jpegscale.Decode(s.reader(0), denominator(info, least)); err == nil {
+		return img, nil
+	}
+	s.ended = false
 	if !info.bareCMYK {
 		return jpeg.Decode(s.reader(0))
 	}
@@ -342,6 +348,26 @@ func decodeJPEG(s *source, info pictureInfo, least image.Point) (image.Image, er
 	// writes them, so the marker that says so is put where it belongs.
 	const start = "\xff\xd8\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 	return jpeg.Decode(io.MultiReader(strings.NewReader(start), s.reader(2)))
+}
+
+// denominator is that of the smallest scale at which a JPEG is still as large as least. The last samples may be means of fewer pixels; turned, they would be the first, and
+// everything would be shifted.
+func denominator(info pictureInfo, least image.Point) int {
+	if least == (image.Point{}) {
+		return 1
+	}
+	fits := func(d int) bool {
+		need := least
+		if d > 2 {
+			need = need.Mul(4).Div(3) // coarser means take more, and the filter needs more of them to give it back
+		}
+		return info.Width/d >= need.X && info.Height/d >= need.Y && (info.Orientation == 1 || info.Width%d == 0 && info.Height%d == 0)
+	}
+	d := 8
+	for d > 1 && !fits(d) {
+		d /= 2
+	}
+	return d
 }
 
 // decodeGIF decodes the first frame.

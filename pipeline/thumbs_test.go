@@ -192,6 +192,30 @@ func TestThumbnailQuality(t *testing.T) {
 	}
 }
 
+// TestThumbnailQualityOfScaledDecoding holds thumbnails of a photograph that was decoded at a half, a quarter and an eighth to the Lanczos filter over all of its pixels.
+func TestThumbnailQualityOfScaledDecoding(t *testing.T) {
+	t.Parallel()
+	photo := imaging.Resize(photograph(400, 300), 1000, 750, imaging.Lanczos)
+	var file bytes.Buffer
+	require.NoError(t, jpeg.Encode(&file, flatten(photo), &jpeg.Options{Quality: 90}))
+	r := bytes.NewReader(file.Bytes())
+	info, err := inspectPicture(r)
+	require.NoError(t, err)
+	whole, err := openPicture(r, info, image.Point{})
+	require.NoError(t, err)
+	for _, side := range []int{270, 330, 160, 80, 50} {
+		box := image.Pt(side, side)
+		p, err := openPicture(r, info, leastFor(info.size(), []image.Point{box}))
+		require.NoError(t, err)
+		require.Less(t, p.Image.Bounds().Dx(), 1000, "%d is made of fewer pixels", side)
+		size := thumbSize(info.size(), box)
+		want := imaging.Resize(whole.Image, size.X, size.Y, imaging.Lanczos)
+		got := psnr(p.thumbnails([]image.Point{box})[0], &image.RGBA{Pix: want.Pix, Stride: want.Stride, Rect: want.Rect})
+		t.Logf("%d from %v: %.1f dB", side, p.Image.Bounds().Size(), got)
+		require.GreaterOrEqual(t, got, 40.0, "%d", side)
+	}
+}
+
 func TestThumbnails(t *testing.T) {
 	t.Parallel()
 	p := &picture{Image: asStored(photograph(120, 90)), Size: image.Pt(120, 90)}
