@@ -11,7 +11,7 @@ import (
 
 // JobOptions are what a scheduler that keeps a job needs to know beside its queue's order.
 type JobOptions struct {
-	// Memory, MinFree and Attempts are those of [JobSettings].
+	// Memory, MinFree and Attempts are those of [JobSettings], with defaults filled in. Here 0 is 128 MiB for Memory, and no limit for the others.
 	Memory, MinFree int64
 	Attempts        int
 	// Spider is the spider's name, and Identity what else must be the same when the job is resumed.
@@ -23,22 +23,22 @@ type JobOptions struct {
 	Log *zap.Logger
 }
 
-// ErrDiskFull is an error of [Scheduler.Commit] and Close: there is no room for what is to be kept. What was committed before is safe.
+// ErrDiskFull is an error of [Scheduler.Commit] and Close: there is no room for what is to be kept. What was durable before is safe; the last changes are undone.
 var ErrDiskFull = errors.New("disk full")
 
-// Stateful is a middleware that keeps something in a job: cookies. Keys begin with the middleware's name and a slash.
+// Stateful is a middleware that keeps something in a job: cookies. Keys begin with the middleware's name and a slash. Maps and values pass over to the one who gets them.
 type Stateful interface {
 	// Restore is called once, before the first request, with all that the job has stored.
 	Restore(state map[string][]byte) error
-	// Changes returns what is new since the last call, nil if nothing; a nil value deletes. It is called for every commit, and must be quick when there is
-	// nothing.
-	Changes() map[string][]byte
+	// TakeChanges returns what is new since the last call, nil if nothing; a nil value deletes. The engine's loop calls it for every commit, so it must be quick when
+	// there is nothing. What it returns may come from pages that are not acknowledged yet.
+	TakeChanges() map[string][]byte
 }
 
 type pageKeeperKey struct{}
 
 // KeepWithPage keeps a record for a journal until the page that ctx's item comes from is done. It reports false when there is no job: the record is to be written at
-// once. The record may be reused by the caller. It is for feeds.
+// once. The record may be reused by the caller. The error is [ErrStopping] when nobody waits for the page any more. It is for feeds, inside Process.
 func KeepWithPage(ctx context.Context, to Journal, record []byte) (kept bool, err error) {
 	keep, _ := ctx.Value(pageKeeperKey{}).(func(Journal, []byte) error)
 	if keep == nil {
@@ -65,7 +65,7 @@ const (
 	InspectUnlock
 )
 
-// A Job is a job's folder in the hands of somebody who looks after it.
+// A Job is a job's folder in the hands of somebody who looks after it. It is not safe for concurrent use, and no iterator may be in use when it is closed.
 type Job interface {
 	Info() JobInfo
 	// Requests lists what waits (a page that was in hand waits too), or what has failed, in no promised order. It is an error while the job runs.
@@ -98,7 +98,7 @@ type JobInfo struct {
 	// Identity is what resuming must agree with.
 	Identity map[string]string `json:"identity,omitempty"`
 	Created  time.Time         `json:"created"`
-	// Runs is how many times the job was opened by a crawl, and Kills how many of those did not end by themselves.
+	// Runs is how many times the job was opened by a crawl, and Kills how many of those ended without closing it: killed, crashed, or the machine stopped.
 	Runs  int `json:"runs"`
 	Kills int `json:"kills"`
 	// Owner is the process that has the job, nil if none has. If it has been killed nobody may have noticed yet: see Running.
@@ -128,7 +128,7 @@ type JobInfo struct {
 	Disk int64 `json:"disk"`
 }
 
-// JobFeed is how far a feed of a job has come.
+// JobFeed is how far a feed of a job has come. Bytes is where the next item goes.
 type JobFeed struct {
 	URI   string `json:"uri"`
 	Bytes int64  `json:"bytes"`

@@ -92,7 +92,7 @@ type Toucher interface {
 }
 
 // A Syncer is a [Store] whose files survive a power cut only after Sync has returned: in a job it is called before the items that name them are committed. names may
-// have been stored by an earlier process. A name that is gone is no error.
+// have been stored by an earlier process, and may come twice; a name that is gone is no error. An error ends the crawl. Sync is safe for concurrent use.
 type Syncer interface {
 	Sync(ctx context.Context, names []string) error
 }

@@ -29,7 +29,7 @@ type Scheduler interface {
 	// returns or later on another goroutine. After an error nothing of tx has happened, except that its leases are still out.
 	//
 	// What is applied is durable a moment later, if the scheduler can be opened again: in the order of the calls, so that a crash undoes the last ones, each whole
-	// or not at all. If that fails, later calls and Close say so.
+	// or not at all. If that fails, SchedulerOptions.Failed is told, later calls and Close say so, and what was not durable is undone. After Close it is an error.
 	Commit(tx *Tx, done func(Committed, error))
 	// Counts says how much there is of what, as of the last Commit that was applied.
 	Counts() Counts
@@ -65,13 +65,15 @@ type Tx struct {
 type Lines struct {
 	Journal Journal
 	Text    io.ReadCloser
+	Size    int64 // of Text in bytes
 }
 
 // A Journal is a feed that grows with the commits of a job: what is appended counts once the state that Append returned has been committed. Opened with that state
 // it takes away what was appended after it.
 type Journal interface {
-	// Append writes all that the readers yield at the end, in order, and makes it durable. The value is committed under the key, in the same change as the
-	// acknowledgements that the lines belong to. An error ends the crawl with nothing of that change committed.
+	// Append writes all that the readers yield at the end, in order, and makes it durable. It keeps none of them. The value is committed under the key, in the same
+	// change as the acknowledgements that the lines belong to; an empty key means that there is nothing to commit. An error ends the crawl with nothing of that
+	// change committed; if it is a [*CloseSpiderError], with its reason. There is one call at a time, on the scheduler's goroutine. A Journal is a pointer.
 	Append(lines []io.Reader) (key string, value []byte, err error)
 }
 
@@ -125,11 +127,17 @@ func NewNack(lease uint64, from, req *Request, notBefore time.Time) (Nack, error
 	if err != nil {
 		return Nack{}, err
 	}
+	if notBefore.After(endOfTime) {
+		notBefore = endOfTime
+	}
 	if push.Filter && (push.Fingerprint == from.Fingerprint() || slices.Contains(req.chain(), push.Fingerprint)) {
 		push.Filter = false
 	}
 	return Nack{Lease: lease, NotBefore: notBefore, Push: push}, nil
 }
+
+// endOfTime is the latest time that a request can wait for.
+var endOfTime = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Committed says what became of a [Tx].
 type Committed struct {
@@ -149,7 +157,7 @@ type Counts struct {
 	Leased  int
 	Failed  int // in the list of failures
 	Seen    int // fingerprints
-	Slots   int // with something waiting or a place taken
+	Slots   int // with something that waits for its turn, or a place taken
 }
 
 // Limits are what a slot allows.
@@ -194,6 +202,8 @@ type SchedulerOptions struct {
 	// Wake is called, on any goroutine, when more may leave than Lease has said without a change having been committed: something was read from disk. nil: nobody
 	// is told.
 	Wake func()
+	// Failed is called once, on any goroutine, when nothing can be written any more: what Commit has reported done may be undone. nil: nobody is told.
+	Failed func(error)
 	// Job is for schedulers that keep a job.
 	Job JobOptions
 }

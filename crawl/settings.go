@@ -245,7 +245,7 @@ type ImagesSettings struct {
 	MaxPixels int64
 	// PixelBudget is how many pixels are in work at once. Default 50,000,000. A larger picture runs alone.
 	PixelBudget int64
-	// AWS, GCS and FTP are for this pipeline's store alone: fields that are set win over those of Settings.
+	// AWS, GCS and FTP are for this pipeline's store alone: fields that are set win over those of Settings. Credentials count as one.
 	AWS AWSSettings
 	GCS GCSSettings
 	FTP FTPSettings
@@ -259,7 +259,7 @@ type FilesSettings struct {
 	URLsField, ResultField string
 	// Expires is how long a stored file is fresh. Default 90 days; negative: always download.
 	Expires time.Duration
-	// AWS, GCS and FTP are for this pipeline's store alone: fields that are set win over those of Settings.
+	// AWS, GCS and FTP are for this pipeline's store alone: fields that are set win over those of Settings. Credentials count as one.
 	AWS AWSSettings
 	GCS GCSSettings
 	FTP FTPSettings
@@ -270,9 +270,9 @@ type AWSSettings struct {
 	// AccessKeyID and SecretAccessKey are the credentials, SessionToken goes with temporary ones. All empty: the environment (AWS_ACCESS_KEY_ID, …), then
 	// ~/.aws/credentials, then the role of the machine or container.
 	AccessKeyID, SecretAccessKey, SessionToken string
-	// Region is the bucket's. Empty: AWS_REGION, else the server is asked.
+	// Region is the bucket's. Empty: AWS_REGION, then AWS_DEFAULT_REGION, else the server is asked.
 	Region string
-	// Endpoint is the URL of another server than Amazon's, such as http://localhost:9000. Empty: AWS_ENDPOINT_URL, else Amazon's.
+	// Endpoint is the URL of another server than Amazon's, such as http://localhost:9000. Empty: AWS_ENDPOINT_URL_S3, then AWS_ENDPOINT_URL, else Amazon's.
 	Endpoint string
 	// InsecureTLS accepts any certificate of the Endpoint.
 	InsecureTLS bool
@@ -282,12 +282,12 @@ type AWSSettings struct {
 
 // GCSSettings are for stores on Google Cloud Storage.
 type GCSSettings struct {
-	// CredentialsFile is a service account's key file. Empty: GOOGLE_APPLICATION_CREDENTIALS, then gcloud's default credentials, then the machine's service
+	// CredentialsFile is a key file. Empty: GOOGLE_APPLICATION_CREDENTIALS, then gcloud's default credentials, then the machine's service
 	// account. "none": requests carry no credentials, for an emulator.
 	CredentialsFile string
 	// Project pays for requests to buckets where the requester pays. Empty: nobody is named.
 	Project string
-	// Endpoint is the URL of another server than Google's. Empty: STORAGE_EMULATOR_HOST, else https://storage.googleapis.com.
+	// Endpoint is the URL of another server than Google's. Empty: STORAGE_EMULATOR_HOST, which is asked without credentials, else https://storage.googleapis.com.
 	Endpoint string
 	// ACL is a predefined one for what is stored, such as publicRead. Empty: the bucket's default.
 	ACL string
@@ -331,7 +331,8 @@ type LogSettings struct {
 type JobSettings struct {
 	// Dir is the job's folder. Empty: the crawl lives in memory.
 	Dir string
-	// Memory is about how many bytes a job keeps in memory, whatever is queued. Default 128 MiB; the least is 16 MiB.
+	// Memory is about how many bytes of queue, fingerprints and store a job keeps in memory, whatever is queued. Default 128 MiB; the least is 16 MiB. Every host with
+	// something queued costs about 400 bytes beside it, and the garbage collector its share.
 	Memory int64
 	// MinFree is how many bytes must be free on the disk of Dir: below it the crawl closes ("disk full") with everything committed. Default 256 MiB, negative none.
 	MinFree int64

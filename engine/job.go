@@ -39,6 +39,7 @@ func (e *Engine) openJob(ctx context.Context, opts crawl.SchedulerOptions) error
 		return fmt.Errorf("job.dir is %q, but this program has no job store: set Settings.Parts.Job", s.Job.Dir)
 	}
 	opts.Wake = e.loop.box.nudge
+	opts.Failed = func(err error) { e.do(func(l *loop) { l.unwritten(err) }) }
 	opts.Job = crawl.JobOptions{
 		Memory: s.Job.Memory, MinFree: s.Job.MinFree, Attempts: s.Job.Attempts, Spider: e.spider.Name, Identity: s.Job.Identity,
 		Routes: slices.Sorted(maps.Keys(e.spider.Routes)), Log: e.log,
@@ -107,7 +108,7 @@ const statsInterval = time.Second
 func (j *job) addTo(l *loop) {
 	if len(l.tx.Ack)+len(l.tx.Fail)+len(l.tx.Nack) > 0 {
 		for _, s := range j.stateful {
-			for k, v := range s.Changes() {
+			for k, v := range s.TakeChanges() {
 				l.put(k, v)
 			}
 		}
@@ -203,7 +204,7 @@ func (e *Engine) lastCommit() <-chan error {
 	if e.running.Load() {
 		l.now = time.Now()
 		for _, s := range e.job.stateful {
-			for k, v := range s.Changes() {
+			for k, v := range s.TakeChanges() {
 				l.put(k, v)
 			}
 		}

@@ -93,7 +93,8 @@ func (l *pageLines) take() []crawl.Lines {
 	defer l.mu.Unlock()
 	var all []crawl.Lines
 	for _, t := range l.list {
-		all = append(all, crawl.Lines{Journal: t.to, Text: t.reader()})
+		text := t.reader()
+		all = append(all, crawl.Lines{Journal: t.to, Text: text, Size: text.size})
 	}
 	l.list, l.size = nil, 0
 	return all
@@ -116,9 +117,6 @@ type keptText struct {
 	size int64
 	file *os.File
 }
-
-// Size is for schedulers that gather several changes into a group.
-func (t *keptText) Size() int64 { return t.size }
 
 func (t *keptText) Close() error {
 	if t.file == nil {

@@ -326,6 +326,21 @@ func (l *loop) commit() {
 	}
 }
 
+// behind says that the queue's writer is: what pages have left is in memory until it can take them, so no more are begun.
+func (l *loop) behind() bool {
+	if l.commits < maxCommits {
+		return false
+	}
+	size := int64(0)
+	for i := range l.tx.Lines {
+		size += l.tx.Lines[i].Size
+	}
+	return size >= maxGathered || len(l.tx.Ack)+len(l.tx.Fail)+len(l.tx.Nack) >= 2*l.e.settings.ConcurrentRequests
+}
+
+// maxGathered is how many bytes of lines may wait for the next change.
+const maxGathered = 4 << 20
+
 // clean says that nothing waits for the next commit.
 func (l *loop) clean() bool {
 	return len(l.tx.Push)+len(l.tx.Ack)+len(l.tx.Fail)+len(l.tx.Nack)+len(l.tx.Put)+len(l.tx.Lines) == 0
@@ -406,7 +421,7 @@ func (l *loop) admit(now time.Time) (wake time.Time) {
 	}
 	e := l.e
 	room := e.settings.ConcurrentRequests - l.active
-	if room <= 0 || e.starve(e.pagesFull) {
+	if room <= 0 || l.behind() || e.starve(e.pagesFull) {
 		e.hungry.Store(false)
 		return wake
 	}

@@ -222,7 +222,11 @@ func (p *page) reschedule(re *crawl.RescheduleError) {
 	if req == nil {
 		req = p.lease.Request
 	}
-	nack, err := crawl.NewNack(p.lease.ID, p.lease.Request, req, notBefore)
+	_, err := p.e.spider.Callback(req.Route)
+	var nack crawl.Nack
+	if err == nil {
+		nack, err = crawl.NewNack(p.lease.ID, p.lease.Request, req, notBefore)
+	}
 	if err != nil {
 		p.logFailure(fmt.Errorf("rescheduled: %w", err))
 		return

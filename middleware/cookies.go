@@ -110,8 +110,8 @@ func (c *cookies) receive(name string, jar *cookiejar.Jar, u *url.URL, header ht
 // statePrefix stands before a jar's name, escaped, a slash, and a site: a job keeps the cookies of each under a key of its own.
 const statePrefix = "cookies/"
 
-// Changes are the cookies of sites that have set some since the last call.
-func (c *cookies) Changes() map[string][]byte {
+// TakeChanges are the cookies of sites that have set some since the last call.
+func (c *cookies) TakeChanges() map[string][]byte {
 	c.mu.Lock()
 	touched := c.touched
 	c.touched = nil

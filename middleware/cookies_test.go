@@ -165,7 +165,7 @@ func TestCookiesOfAJob(t *testing.T) {
 	}
 	state := make(map[string][]byte)
 	commit := func(f crawl.Fetcher) (keys []string) {
-		for k, v := range f.(crawl.Stateful).Changes() {
+		for k, v := range f.(crawl.Stateful).TakeChanges() {
 			keys = append(keys, k)
 			if state[k] = v; v == nil {
 				delete(state, k)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -59,8 +60,8 @@ type committer struct {
 	gone   chan struct{} // closed when run has returned
 
 	// The rest is run's own.
-	taken     []op // and not done yet
 	spare     []op
+	reads     []op // that wait for changes to be applied
 	meta      meta
 	desc      description
 	routes    map[string]uint16
@@ -79,7 +80,9 @@ type committer struct {
 	full      bool // little room is left
 	checked   time.Time
 	told      time.Time // when status.json was written
-	err       error     // nothing more is written
+	measured  time.Time // when the folder was
+	disk      int64
+	err       error // nothing more is written
 	key, val  []byte
 }
 
@@ -147,7 +150,7 @@ func (c *committer) take(spare []op) (ops []op, ending bool) {
 	var timer <-chan time.Time
 	for {
 		c.mu.Lock()
-		if len(c.ops) > 0 || c.ending {
+		if len(c.ops) > 0 || c.ending || len(c.reads) > 0 {
 			ops, c.ops = c.ops, spare[:0]
 			ending = c.ending
 			c.mu.Unlock()
@@ -191,19 +194,25 @@ func (c *committer) run() {
 
 func (c *committer) work() {
 	for {
-		ending := false
-		if len(c.taken) == 0 {
-			c.taken, ending = c.take(c.spare)
-			c.spare = c.taken
-		}
-		for len(c.taken) > 0 {
-			c.apply(&c.taken[0])
-			c.taken[0] = op{}
-			c.taken = c.taken[1:]
+		ops, ending := c.take(c.spare)
+		for i := range ops {
+			if o := &ops[i]; o.want != nil {
+				c.reads = append(c.reads, *o) // changes first
+				continue
+			}
+			c.apply(&ops[i])
 			if c.due() {
 				c.flush()
 			}
 		}
+		clear(ops)
+		if ops != nil {
+			c.spare = ops
+		}
+		for i := range min(len(c.reads), readsAtOnce) {
+			c.apply(&c.reads[i])
+		}
+		c.reads = slices.Delete(c.reads, 0, min(len(c.reads), readsAtOnce))
 		if ending || !c.began.IsZero() && time.Since(c.began) >= groupAge {
 			c.flush()
 		}
@@ -213,6 +222,9 @@ func (c *committer) work() {
 		c.tell(false)
 	}
 }
+
+// readsAtOnce is how many parts of the queue are read before changes are looked for again.
+const readsAtOnce = 16
 
 func (c *committer) idle() bool {
 	c.mu.Lock()
@@ -228,7 +240,9 @@ func (c *committer) due() bool {
 func (c *committer) fail(err error) {
 	if c.err == nil {
 		c.err = diskFull(err)
-		c.log.Debug("job store failed", zap.Error(err))
+		if f := c.s.opts.Failed; f != nil {
+			f(c.err)
+		}
 	}
 }
 
@@ -250,6 +264,9 @@ func (c *committer) apply(o *op) {
 		case o.move != nil:
 			err = c.move(o.move, &n)
 		case o.poison != nil:
+			if c.began.IsZero() {
+				c.began = time.Now()
+			}
 			err = c.fails(&o.poison.entry, o.poison.slot, "killed", fmt.Sprintf("the process ended %d times while the page was in hand", o.poison.entry.Kills), &n)
 			n.poison = o.poison.entry.ID
 			c.log.Error("a page is not asked again: the process ended each time it was in hand",
@@ -540,9 +557,7 @@ func describes(key string) bool {
 
 // gather keeps lines for the end of the group.
 func (c *committer) gather(l crawl.Lines) {
-	if s, ok := l.Text.(interface{ Size() int64 }); ok {
-		c.lineBytes += int(s.Size())
-	}
+	c.lineBytes += int(l.Size)
 	i := slices.IndexFunc(c.lines, func(o lines) bool { return o.to == l.Journal })
 	if i < 0 {
 		i = len(c.lines)
@@ -730,6 +745,36 @@ func (c *committer) load() error {
 	})
 }
 
+// pruneKills forgets counts of requests that no longer wait: a process that was killed may have had in hand, by what it wrote down, what it had just acknowledged. In a long
+// queue that is not looked for.
+func (c *committer) pruneKills() error {
+	if len(c.kills) == 0 || c.meta.Queued > prunedQueue {
+		return nil
+	}
+	gone := maps.Clone(c.kills)
+	for _, kind := range []byte{keyQueue, keyLater} {
+		err := each(c.db, kind, func(key, value []byte) error {
+			r, err := parseRequest(kind, key, value)
+			if err == nil {
+				delete(gone, r.ID)
+			}
+			return nil //nolint:nilerr // it fails when it is leased
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for id := range gone {
+		delete(c.kills, id)
+		if err := c.batch.Delete(idKey(keyKills, id), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const prunedQueue = 100_000
+
 func loadMeta(r pebble.Reader) (m meta, err error) {
 	b, closer, err := r.Get([]byte{keyMeta})
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -814,7 +859,11 @@ func (c *committer) tell(final bool) {
 		return
 	}
 	c.told = time.Now()
+	if final || time.Since(c.measured) > heartbeat {
+		c.measured, c.disk = c.told, c.s.size()
+	}
 	info := c.s.info(c.desc, c.meta, c.live)
+	info.Disk = c.disk
 	info.Hosts = int(c.s.hosts.Load())
 	info.Updated = c.told.UTC()
 	if err := c.s.write("status.json", info, false); err != nil {

@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -27,12 +30,15 @@ type description struct {
 	Order    string            `json:"order"`
 	Identity map[string]string `json:"identity,omitempty"`
 	Created  time.Time         `json:"created"`
+	// Store says that the store was made: if it is gone, so is the job.
+	Store bool `json:"store"`
 }
 
 // folder is a job's directory. All file work goes through fs, so that tests can take the power away.
 type folder struct {
-	fs  vfs.FS
-	dir string
+	fs    vfs.FS
+	dir   string
+	local bool // fs is the system's
 }
 
 func (f folder) path(name string) string { return f.fs.PathJoin(f.dir, name) }
@@ -116,7 +122,7 @@ func (f folder) describe() (*description, error) {
 		}
 		for _, name := range names {
 			switch name {
-			case "lock", "job.json.new", ".", "..": // of an opening that was cut short
+			case "lock", "job.json.new", "ballast", "lost+found", ".DS_Store", ".", "..": // of an opening that was cut short, or of the system
 			default:
 				return nil, fmt.Errorf("the folder is not empty, and no job: it has %q but no job.json; name a folder of its own for it", name)
 			}
@@ -177,10 +183,28 @@ func orderOf(opts *crawl.SchedulerOptions) string {
 
 // lock takes the job for this process. stale is the owner that ended without giving it back, if one did.
 func (f folder) lock(mode lockMode) (held io.Closer, stale *crawl.JobOwner, err error) {
-	held, err = f.fs.Lock(f.path("lock"))
-	owner, rerr := f.owner()
-	if err != nil {
-		return nil, nil, &lockedError{owner: owner, cause: err}
+	name := f.path("lock")
+	if real, err := filepath.EvalSymlinks(f.dir); err == nil && f.local {
+		// Within one process a lock is kept by the file's name.
+		if real, err = filepath.Abs(real); err == nil {
+			name = filepath.Join(real, "lock")
+		}
+	}
+	var owner *crawl.JobOwner
+	var rerr error
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		held, err = f.fs.Lock(name)
+		owner, rerr = f.owner()
+		switch {
+		case err == nil:
+		case !isLocked(err):
+			return nil, nil, fmt.Errorf("lock the job: %w", err)
+		case owner != nil || time.Since(began) > lookTime:
+			return nil, nil, &lockedError{owner: owner, cause: err}
+		default:
+			continue // somebody looks at it, which does not take long, or has just taken it
+		}
+		break
 	}
 	if rerr == nil && owner != nil && mode != lockUnlock {
 		rerr = f.foreign(owner)
@@ -189,6 +213,21 @@ func (f folder) lock(mode lockMode) (held io.Closer, stale *crawl.JobOwner, err 
 		return nil, nil, errors.Join(rerr, held.Close())
 	}
 	return held, owner, nil
+}
+
+// lookTime is how long to wait for somebody who has the lock and is no owner.
+const lookTime = 3 * time.Second
+
+// isLocked tells a lock that another one has from one that cannot be had.
+func isLocked(err error) bool {
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &path):
+		return false // the file cannot be made
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES):
+		return true
+	}
+	return strings.Contains(err.Error(), "lock held by current process") || runtime.GOOS == "windows"
 }
 
 type lockMode int
@@ -206,7 +245,7 @@ type lockedError struct {
 
 func (e *lockedError) Error() string {
 	if e.owner == nil {
-		return fmt.Sprintf("another process has the job: %v", e.cause)
+		return fmt.Sprintf("another process has the job, or looks at it: %v", e.cause)
 	}
 	return fmt.Sprintf("the job is in use by process %d on %s since %s: stop that crawl first", e.owner.PID, e.owner.Host, e.owner.Since.Local().Format(time.DateTime))
 }
@@ -227,11 +266,21 @@ func (f folder) foreign(o *crawl.JobOwner) error {
 	for _, name := range []string{"status.json", "owner.json"} {
 		info, err := f.fs.Stat(f.path(name))
 		if err == nil && now.Sub(info.ModTime()) < signOfLife {
-			return fmt.Errorf("the job was in use by process %d on %s less than a minute ago: wait a minute, or, if that process has ended, run `tulle job unlock %s`",
-				o.PID, o.Host, f.dir)
+			return &foreignError{o, f.dir}
 		}
 	}
 	return nil
+}
+
+// foreignError says that a process on another machine may have the job.
+type foreignError struct {
+	owner *crawl.JobOwner
+	dir   string
+}
+
+func (e *foreignError) Error() string {
+	return fmt.Sprintf("the job was in use by process %d on %s less than a minute ago: wait a minute, or, if that process has ended, run `tulle job unlock %s`",
+		e.owner.PID, e.owner.Host, e.dir)
 }
 
 // signOfLife is the age of status.json, which a running job writes every few seconds, beyond which its process has ended.
@@ -277,7 +326,8 @@ func self() crawl.JobOwner {
 	if err != nil {
 		host = "unknown"
 	}
-	o := crawl.JobOwner{PID: os.Getpid(), Host: host, Command: strings.Join(os.Args, " "), Since: time.Now().UTC()}
+	// Arguments may be secrets.
+	o := crawl.JobOwner{PID: os.Getpid(), Host: host, Command: filepath.Base(os.Args[0]), Since: time.Now().UTC()}
 	if b, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
 		o.Boot = strings.TrimSpace(string(b))
 	}

@@ -30,7 +30,7 @@ func Inspect(ctx context.Context, dir string, mode crawl.InspectMode) (crawl.Job
 }
 
 func inspect(_ context.Context, fs vfs.FS, dir string, mode crawl.InspectMode) (j *job, err error) {
-	j = &job{folder: folder{fs: fs, dir: dir}, mode: mode}
+	j = &job{folder: folder{fs: fs, dir: dir, local: fs == vfs.Default}, mode: mode}
 	if info, err := fs.Stat(dir); err != nil {
 		return nil, fmt.Errorf("%s is no job: %w", dir, err)
 	} else if !info.IsDir() {
@@ -50,9 +50,14 @@ func inspect(_ context.Context, fs vfs.FS, dir string, mode crawl.InspectMode) (
 	}
 	lock, stale, err := j.lock(how)
 	var taken *lockedError
+	var foreign *foreignError
 	switch {
-	case mode == crawl.InspectRead && errors.As(err, &taken):
+	case mode == crawl.InspectRead && errors.As(err, &taken) && taken.owner != nil:
 		return j, j.readStatus(taken.owner)
+	case mode == crawl.InspectRead && errors.As(err, &foreign):
+		return j, j.readStatus(foreign.owner)
+	case mode == crawl.InspectRead && errors.As(err, &taken):
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	case mode == crawl.InspectRead && err != nil:
 		// A disk that cannot be written has no lock either, and nobody runs a job on it.
 		stale, _ = j.owner()
@@ -65,8 +70,11 @@ func inspect(_ context.Context, fs vfs.FS, dir string, mode crawl.InspectMode) (
 			err = errors.Join(err, lock.Close())
 		}
 	}()
-	h := newHealth(zap.NewNop())
-	if j.db, err = openStore(fs, j.path("db"), divide(32<<20), h, mode == crawl.InspectRead); err != nil {
+	h, access := newHealth(zap.NewNop()), storeOld
+	if mode == crawl.InspectRead {
+		access = storeReadOnly
+	}
+	if j.db, err = openStore(fs, j.path("db"), divide(32<<20), h, access); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	if err := j.load(); err != nil {
@@ -102,8 +110,8 @@ func (j *job) readStatus(owner *crawl.JobOwner) error {
 	case err != nil:
 		return err
 	default:
-		if err := json.Unmarshal(b, &j.told); err != nil {
-			return fmt.Errorf("status.json: %w", err)
+		if json.Unmarshal(b, &j.told) != nil {
+			j.told = j.info(j.desc, meta{}, nil) // cut short by a power cut
 		}
 	}
 	j.told.Dir, j.told.Owner, j.told.Running = j.dir, owner, true
@@ -281,8 +289,10 @@ func (j *job) RequeueFailed(ctx context.Context, choose func(crawl.JobRequest) b
 	if err := j.idle(true); err != nil {
 		return 0, err
 	}
-	routes := make(map[string]uint16, len(j.meta.Routes))
-	for i, r := range j.meta.Routes {
+	m := j.meta // what counts after the batch is written
+	m.Routes = slices.Clone(m.Routes)
+	routes := make(map[string]uint16, len(m.Routes))
+	for i, r := range m.Routes {
 		routes[r.Name] = uint16(i)
 	}
 	batch := j.db.NewBatch()
@@ -302,29 +312,29 @@ func (j *job) RequeueFailed(ctx context.Context, choose func(crawl.JobRequest) b
 		}
 		i, ok := routes[p.Route]
 		if !ok {
-			if len(j.meta.Routes) > math.MaxUint16 {
+			if len(m.Routes) > math.MaxUint16 {
 				return errStored
 			}
-			i = uint16(len(j.meta.Routes))
+			i = uint16(len(m.Routes))
 			routes[p.Route] = i
-			j.meta.Routes = append(j.meta.Routes, route{Name: p.Route})
+			m.Routes = append(m.Routes, route{Name: p.Route})
 		}
-		j.meta.Rank++
-		rank := j.meta.Rank
+		m.Rank++
+		rank := m.Rank
 		if j.desc.Order == crawl.OrderBreadth {
 			rank = -rank
 		}
 		e := frontier.Entry{Enc: string(p.Encoded), ID: r.ID, Rank: rank, Priority: frontier.Priority(p.Priority), Route: i}
-		j.meta.Queued++
-		j.meta.Failed--
-		j.meta.Routes[i].Queued++
+		m.Queued++
+		m.Failed--
+		m.Routes[i].Queued++
 		n++
-		return firstError(batch.Delete(slices.Clone(key), nil), batch.Set(queueKey(nil, p.Slot, e.Key()), appendEntry(nil, &e), nil))
+		return firstError(batch.Delete(slices.Clone(key), nil), batch.Delete(idKey(keyKills, r.ID), nil), batch.Delete(idKey(keyOut, r.ID), nil), batch.Set(queueKey(nil, p.Slot, e.Key()), appendEntry(nil, &e), nil))
 	})
 	if err != nil {
 		return 0, errors.Join(err, batch.Close())
 	}
-	if err := batch.Set([]byte{keyMeta}, jsonOf(&j.meta), nil); err != nil {
+	if err := batch.Set([]byte{keyMeta}, jsonOf(&m), nil); err != nil {
 		return 0, err
 	}
 	if err := j.db.Apply(batch, pebble.Sync); err != nil {

@@ -35,6 +35,7 @@ type Scheduler struct {
 	suspects suspects
 	com      *committer
 	lock     io.Closer
+	closed   bool
 
 	hosts atomic.Int64 // for status.json
 	inbox inbox
@@ -60,7 +61,7 @@ const (
 	failing           // it was in hand at too many unclean ends
 )
 
-// suspects are requests that may be what ends the process: one of them is in hand at a time, so that the innocent ones are not counted with it.
+// suspects are requests that may be what ends the process: each is in hand alone, so that the innocent ones are not counted with it.
 type suspects struct {
 	out   int
 	aside []uint64
@@ -86,7 +87,7 @@ func open(_ context.Context, fs vfs.FS, dir string, opts crawl.SchedulerOptions)
 	}
 	h := newHealth(j.Log)
 	s = &Scheduler{
-		folder: folder{dir: dir, fs: fs}, opts: opts, out: make(map[uint64]*held), inbox: inbox{ready: make(chan struct{}, 1)},
+		folder: folder{dir: dir, fs: fs, local: fs == vfs.Default}, opts: opts, out: make(map[uint64]*held), inbox: inbox{ready: make(chan struct{}, 1)},
 	}
 	s.fs = vfs.OnDiskFull(fs, func() {
 		h.full.Store(true)
@@ -113,6 +114,9 @@ func open(_ context.Context, fs vfs.FS, dir string, opts crawl.SchedulerOptions)
 		return nil, err
 	}
 	closers, s.lock = append(closers, lock), lock
+	if desc, err = s.describe(); err != nil { // again: another process may have made it
+		return nil, err
+	}
 	if desc != nil {
 		if err := desc.agree(&opts); err != nil {
 			return nil, err
@@ -127,17 +131,33 @@ func open(_ context.Context, fs vfs.FS, dir string, opts crawl.SchedulerOptions)
 			return nil, diskFull(err)
 		}
 	}
+	own := s.folder // s is nil after an error
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, own.remove("ballast"))
+		}
+	}()
 	if err := s.fillBallast(ballastSize(j.MinFree)); err != nil {
-		return nil, errors.Join(diskFull(err), s.remove("ballast"))
+		return nil, diskFull(err)
 	}
 	parts := divide(j.Memory)
-	db, err := openStore(s.fs, s.path("db"), parts, h, false)
+	how := storeNew
+	if desc.Store {
+		how = storeOld
+	}
+	db, err := openStore(s.fs, s.path("db"), parts, h, how)
 	if err != nil {
 		return nil, err
 	}
 	closers = append(closers, db)
-	if err := s.sync(); err != nil {
-		return nil, err
+	if !desc.Store {
+		if err := s.sync(); err != nil {
+			return nil, err
+		}
+		desc.Store = true
+		if err := s.write("job.json", desc, true); err != nil {
+			return nil, diskFull(err)
+		}
 	}
 	s.com = newCommitter(s, db, parts, h)
 	s.com.desc = *desc
@@ -178,7 +198,8 @@ func (s *Scheduler) restore(stale *crawl.JobOwner, parts budget) error {
 		return err
 	}
 	s.leases = ls
-	if stale != nil {
+	if stale != nil && !stale.Since.Equal(c.meta.Counted) {
+		c.meta.Counted = stale.Since // once, whatever becomes of this opening
 		n := 0
 		for _, id := range inHand {
 			if id <= c.meta.LastID {
@@ -192,6 +213,9 @@ func (s *Scheduler) restore(stale *crawl.JobOwner, parts budget) error {
 		c.meta.Kills++
 		s.opts.Job.Log.Warn("the process that had the job ended without closing it",
 			zap.Int("pid", stale.PID), zap.String("host", stale.Host), zap.Time("since", stale.Since), zap.Int("pages_in_hand", n))
+	}
+	if err := c.pruneKills(); err != nil {
+		return err
 	}
 	c.meta.Runs++
 	if err := c.write(); err != nil {
@@ -247,7 +271,7 @@ func (s *Scheduler) suspect(e *frontier.Entry) bool {
 	return n > 1 && int(e.Kills) >= n-1
 }
 
-// setAside takes requests out that must not leave now.
+// setAside takes requests out that must not leave now: those that were in hand at too many unclean ends, and suspects, which leave alone.
 func (s *Scheduler) setAside(slot string, e *frontier.Entry) bool {
 	switch n := s.opts.Job.Attempts; {
 	case n > 0 && int(e.Kills) >= n:
@@ -256,26 +280,24 @@ func (s *Scheduler) setAside(slot string, e *frontier.Entry) bool {
 		return true
 	case !s.suspect(e):
 		return false
-	case s.suspects.out > 0:
-		s.hold(&held{Entry: *e, slot: slot, state: aside})
-		s.suspects.aside = append(s.suspects.aside, e.ID)
-		return true
-	default:
-		s.suspects.out++ // it leaves
-		return false
 	}
+	s.hold(&held{Entry: *e, slot: slot, state: aside})
+	s.suspects.aside = append(s.suspects.aside, e.ID)
+	return true
 }
 
 // Lease hands out the best requests of slots that may be asked. A slot whose next requests are still being read is passed over.
 func (s *Scheduler) Lease(now time.Time, most int) (leases []crawl.Lease, wake time.Time) {
 	s.drain()
-	wake = s.leaseSuspect(now, most, &leases)
-	list, at := s.frontier.Lease(now, most-len(leases), s.setAside)
+	if s.suspects.out > 0 || len(s.suspects.aside) > 0 {
+		return s.leaseSuspect(now, most)
+	}
+	list, wake := s.frontier.Lease(now, most, s.setAside)
 	for i := range list {
 		leases = append(leases, s.lease(&list[i]))
 	}
-	if wake.IsZero() || !at.IsZero() && at.Before(wake) {
-		wake = at
+	if s.leased == 0 && len(s.suspects.aside) > 0 { // they have just been found
+		return s.leaseSuspect(now, most)
 	}
 	s.ask()
 	s.hosts.Store(int64(s.frontier.Counts().Slots))
@@ -290,11 +312,13 @@ func (s *Scheduler) lease(l *frontier.Leased) crawl.Lease {
 	return crawl.Lease{ID: l.ID, Request: l.Request, Attempt: int(l.Kills) + 1, Err: l.Err}
 }
 
-// leaseSuspect lets one of those go that wait for each other.
-func (s *Scheduler) leaseSuspect(now time.Time, most int, leases *[]crawl.Lease) (wake time.Time) {
-	if s.suspects.out > 0 || most <= 0 {
-		return time.Time{}
+// leaseSuspect lets one suspect go when nothing else is in hand. What ends the process then is it.
+func (s *Scheduler) leaseSuspect(now time.Time, most int) (leases []crawl.Lease, wake time.Time) {
+	if s.leased > 0 || most <= 0 {
+		return nil, time.Time{}
 	}
+	s.frontier.Advance(now)
+	s.ask()
 	for i, id := range s.suspects.aside {
 		h := s.out[id]
 		req, err := crawl.ParseWire(h.Enc)
@@ -310,10 +334,9 @@ func (s *Scheduler) leaseSuspect(now time.Time, most int, leases *[]crawl.Lease)
 		s.suspects.aside = slices.Delete(s.suspects.aside, i, i+1)
 		s.suspects.out++
 		s.drop(h)
-		*leases = append(*leases, s.lease(&frontier.Leased{Entry: h.Entry, Slot: h.slot, Request: req, Err: err}))
-		return wake
+		return []crawl.Lease{s.lease(&frontier.Leased{Entry: h.Entry, Slot: h.slot, Request: req, Err: err})}, time.Time{}
 	}
-	return wake
+	return nil, wake
 }
 
 // Reserve takes a place for media.
@@ -334,6 +357,11 @@ func (s *Scheduler) Limit(slot string, l crawl.Limits) { s.frontier.Limit(slot, 
 
 // Commit hands tx to the committer, which calls done on its own goroutine.
 func (s *Scheduler) Commit(tx *crawl.Tx, done func(crawl.Committed, error)) {
+	if s.closed {
+		closeLines(tx.Lines)
+		done(crawl.Committed{}, errors.New("commit: the job is closed"))
+		return
+	}
 	s.drain()
 	o := op{tx: tx, done: done}
 	refuse := func(err error) {
@@ -395,21 +423,26 @@ func (s *Scheduler) Counts() crawl.Counts {
 // State is what was put before the job was opened.
 func (s *Scheduler) State() map[string][]byte { return s.state }
 
-// Close writes what was committed, and gives the job back.
+// Close writes what was committed, and gives the job back. A process that closes its job has not been ended by a page, whatever else went wrong.
 func (s *Scheduler) Close(ctx context.Context) error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
 	err := s.com.close(ctx)
+	select {
+	case <-s.com.gone:
+	default:
+		return err // it still writes, perhaps: nobody else may have the job
+	}
+	tidied := firstError(s.leases.close(), s.remove("leases"), s.remove("ballast"), s.remove("owner.json"))
 	if err == nil {
-		// Only now: whoever finds an owner knows that it did not end by itself.
-		err = firstError(s.leases.close(), s.remove("leases"), s.remove("ballast"), s.remove("owner.json"))
-	} else {
-		_ = s.leases.close()
-		_ = s.remove("ballast")
+		err = tidied
 	}
-	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
-		s.lock = nil
+	if s.com.health.err() != nil {
+		return err // the store was given up as it is, and has goroutines: the lock ends with the process
 	}
-	return err
+	return errors.Join(err, s.lock.Close())
 }
 
 // ask sends what the frontier wants to the committer, which reads it between two changes.
@@ -477,9 +510,13 @@ func (s *Scheduler) drain() {
 		s.take(&list[i])
 	}
 	clear(list)
-	b.spare = list
+	if b.spare = list; cap(list) > keptNews {
+		b.spare = nil
+	}
 	s.ask()
 }
+
+const keptNews = 1024
 
 func (s *Scheduler) take(n *news) {
 	for _, h := range n.again {

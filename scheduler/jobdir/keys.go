@@ -26,16 +26,18 @@ const (
 
 // meta is what the job counts. It is written with every group.
 type meta struct {
-	LastID     uint64  `json:"last_id"`
-	Rank       int64   `json:"rank"`
-	Queued     int64   `json:"queued"` // those in hand included
-	Done       int64   `json:"done"`
-	Failed     int64   `json:"failed"`
-	Duplicates int64   `json:"duplicates"`
-	Seen       int64   `json:"seen"`
-	Runs       int     `json:"runs"`
-	Kills      int     `json:"kills"`
-	Routes     []route `json:"routes"`
+	LastID     uint64 `json:"last_id"`
+	Rank       int64  `json:"rank"`
+	Queued     int64  `json:"queued"` // those in hand included
+	Done       int64  `json:"done"`
+	Failed     int64  `json:"failed"`
+	Duplicates int64  `json:"duplicates"`
+	Seen       int64  `json:"seen"`
+	Runs       int    `json:"runs"`
+	Kills      int    `json:"kills"`
+	// Counted is when the process began whose unclean end was counted last.
+	Counted time.Time `json:"counted"`
+	Routes  []route   `json:"routes"`
 }
 
 // route is how many requests with a route wait. Requests name theirs by its index.

@@ -24,12 +24,12 @@ type budget struct {
 	cache    int64  // blocks of the store
 	memtable uint64 // each of at most four
 	seen     int    // fingerprints
-	heads    int    // requests
+	heads    int    // requests; the garbage collector doubles them
 }
 
 func divide(memory int64) budget {
 	memory = max(memory, 16<<20)
-	return budget{cache: memory / 4, memtable: uint64(memory / 16), seen: int(memory / 4), heads: int(memory / 4)}
+	return budget{cache: memory / 8 * 3, memtable: uint64(memory / 16), seen: int(memory / 8), heads: int(memory / 16)}
 }
 
 // health is what the store's goroutines report.
@@ -106,8 +106,16 @@ func diskFull(err error) error {
 	return err
 }
 
+type storeMode int
+
+const (
+	storeNew      storeMode = iota // it may have to be made
+	storeOld                       // it must be there
+	storeReadOnly                  // likewise, and nothing is written
+)
+
 // openStore opens the embedded store.
-func openStore(fs vfs.FS, dir string, b budget, h *health, readOnly bool) (db *pebble.DB, err error) {
+func openStore(fs vfs.FS, dir string, b budget, h *health, how storeMode) (db *pebble.DB, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("open the store: %v", v)
@@ -123,10 +131,11 @@ func openStore(fs vfs.FS, dir string, b budget, h *health, readOnly bool) (db *p
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       32,
 		LBaseMaxBytes:               64 << 20,
-		MaxOpenFiles:                512,
+		MaxOpenFiles:                1000,
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		Logger:                      logger{h},
-		ReadOnly:                    readOnly,
+		ReadOnly:                    how == storeReadOnly,
+		ErrorIfNotExists:            how != storeNew,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(2, runtime.GOMAXPROCS(0)/2) },
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { h.background(err) },
@@ -135,12 +144,14 @@ func openStore(fs vfs.FS, dir string, b budget, h *health, readOnly bool) (db *p
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		opts.Levels[i].IndexBlockSize = 256 << 10
+		opts.TargetFileSizes[i] = 4 << 20 // a filter is a block, and is read whole
 	}
 	db, err = pebble.Open(dir, opts)
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", diskFull(err))
 	}
-	h.armed.Store(!readOnly)
+	h.armed.Store(how != storeReadOnly)
 	return db, nil
 }
 

@@ -268,7 +268,7 @@ func nackWaits(t *testing.T, b *bench) {
 	retry := l.Request.Clone()
 	retry.Retries = 1
 	b.nack(l, retry, b.now.Add(time.Minute))
-	require.Equal(t, crawl.Counts{Queued: 1, Delayed: 1, Seen: 1, Slots: 1}, b.s.Counts())
+	require.Equal(t, crawl.Counts{Queued: 1, Delayed: 1, Seen: 1}, b.s.Counts())
 	leases, wake := b.s.Lease(b.now.Add(59*time.Second), 10)
 	require.Empty(t, leases)
 	require.WithinDuration(t, b.now.Add(time.Minute), wake, 0)

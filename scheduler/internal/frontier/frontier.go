@@ -24,6 +24,7 @@ type Frontier struct {
 	delayed  int                     // of those, in later
 	readyNow int                     // the sum of the slots' parts
 	now      time.Time               // the latest that a caller has named
+	busy     int                     // slots with something waiting or a place taken
 	sweepAt  int                     // number of slots at which idle ones are dropped
 
 	spill *Spill // nil: everything is in memory
@@ -123,6 +124,7 @@ func (f *Frontier) Known(name string, e Entry) {
 	s.queue.add(e)
 	f.bytes += e.size()
 	s.queue.more, s.queue.bound = true, e.key().next()
+	s.known = true // nothing is read until one has left
 	f.settle(s)
 }
 
@@ -135,13 +137,26 @@ func (f *Frontier) KnownLater(n int) {
 // SetQueued sets how many requests there are, those on disk included.
 func (f *Frontier) SetQueued(n int) { f.queued = n }
 
-// trim keeps a slot within its share of memory.
+// trim keeps a slot within its share of memory, and others, a few at a time, when shares have become smaller.
 func (f *Frontier) trim(s *slot) {
 	if f.spill == nil {
 		return
 	}
-	f.bytes -= s.queue.trim(f.share())
+	share := f.share()
+	f.bytes -= s.queue.trim(share)
+	if f.bytes <= f.spill.Memory {
+		return
+	}
+	n := 0
+	for _, o := range f.slots {
+		f.bytes -= o.queue.trim(share)
+		if n++; n == trimmedAtOnce {
+			return
+		}
+	}
 }
+
+const trimmedAtOnce = 8
 
 // share is how many bytes of requests one slot may hold.
 func (f *Frontier) share() int { return min(max(f.spill.Memory/max(len(f.slots), 1), 1), maxShare) }
@@ -157,7 +172,7 @@ func (f *Frontier) Wants() []Want {
 
 // want asks for more of a slot when little is left.
 func (f *Frontier) want(s *slot) {
-	if q := &s.queue; q.more && !q.asked && q.bytes <= f.share()/4 {
+	if q := &s.queue; q.more && !q.asked && !s.known && q.bytes <= f.share()/4 {
 		q.asked = true
 		f.wants = append(f.wants, Want{Slot: s.name, From: q.bound, Bytes: max(f.share()/2, 1)})
 	}
@@ -231,6 +246,13 @@ func (f *Frontier) settle(s *slot) {
 	if f.spill != nil {
 		f.want(s)
 	}
+	if busy := s.queue.len() > 0 || s.queue.more || s.active > 0; busy != s.busy {
+		if s.busy = busy; busy {
+			f.busy++
+		} else {
+			f.busy--
+		}
+	}
 	var to *heap[*slot]
 	switch {
 	case s.queue.len() == 0 || s.free() == 0:
@@ -292,6 +314,7 @@ func (f *Frontier) Lease(now time.Time, most int, aside func(slot string, e *Ent
 	for len(list) < most && f.ready.len() > 0 {
 		s := *f.ready.top()
 		e := s.queue.pop()
+		s.known = false
 		f.bytes -= e.size()
 		f.queued--
 		if aside != nil && aside(s.name, &e) {
@@ -371,7 +394,7 @@ func (f *Frontier) Limit(name string, l crawl.Limits) {
 
 // Counts fills in what a frontier knows.
 func (f *Frontier) Counts() crawl.Counts {
-	return crawl.Counts{Queued: f.queued, Delayed: f.delayed, Ready: f.readyNow, Slots: len(f.slots)}
+	return crawl.Counts{Queued: f.queued, Delayed: f.delayed, Ready: f.readyNow, Slots: f.busy}
 }
 
 // Queued is how many wait, Delayed included.
@@ -402,3 +425,6 @@ func (f *Frontier) Remove(id uint64) bool {
 
 // Bytes is about how much memory the requests take.
 func (f *Frontier) Bytes() int { return f.bytes }
+
+// Slots is how many slots are known, idle ones included.
+func (f *Frontier) Slots() int { return len(f.slots) }

@@ -46,7 +46,7 @@ func (e *Entry) before(o *Entry) bool {
 }
 
 // size is about what an entry costs in memory.
-func (e Entry) size() int { return len(e.Enc) + 64 }
+func (e Entry) size() int { return len(e.Enc) + 112 }
 
 func (d Delayed) key() Key { return Key{d.At.UnixNano(), d.Rank} }
 
@@ -87,9 +87,9 @@ func (q *queue[T]) pop() T {
 	return e
 }
 
-// trim lets go of the worst when twice the limit is held, and returns how many bytes that were.
+// trim lets go of the worst when clearly more than the limit is held, and returns how many bytes that were.
 func (q *queue[T]) trim(limit int) (freed int) {
-	if q.bytes <= 2*limit || q.len() <= 1 {
+	if q.bytes <= limit+limit/4 || q.len() <= 1 {
 		return 0
 	}
 	slices.SortFunc(q.all, func(a, b T) int {

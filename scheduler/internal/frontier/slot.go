@@ -11,6 +11,8 @@ type slot struct {
 	name   string
 	queue  queue[Entry]
 	limits crawl.Limits
+	known  bool         // opening has found its best request, and none has left since
+	busy   bool         // it counts in Counts.Slots
 	active int          // places taken
 	next   time.Time    // no download starts before
 	ready  int          // its part of Counts.Ready
