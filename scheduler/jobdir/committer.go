@@ -142,7 +142,7 @@ func (c *committer) close(ctx context.Context) error {
 const closeTime = 30 * time.Second
 
 // take waits for something to do: ops, or the end of the group's time.
-func (c *committer) take(spare []op) (ops []op, ending bool) {
+func (c *committer) take() (ops []op, ending bool) {
 	wait := heartbeat
 	if !c.began.IsZero() {
 		wait = groupAge - time.Since(c.began)
@@ -151,7 +151,7 @@ func (c *committer) take(spare []op) (ops []op, ending bool) {
 	for {
 		c.mu.Lock()
 		if len(c.ops) > 0 || c.ending || len(c.reads) > 0 {
-			ops, c.ops = c.ops, spare[:0]
+			ops, c.ops, c.spare = c.ops, c.spare, nil
 			ending = c.ending
 			c.mu.Unlock()
 			return ops, ending
@@ -194,7 +194,7 @@ func (c *committer) run() {
 
 func (c *committer) work() {
 	for {
-		ops, ending := c.take(c.spare)
+		ops, ending := c.take()
 		for i := range ops {
 			if o := &ops[i]; o.want != nil {
 				c.reads = append(c.reads, *o) // changes first
@@ -207,7 +207,7 @@ func (c *committer) work() {
 		}
 		clear(ops)
 		if ops != nil {
-			c.spare = ops
+			c.spare = ops[:0] // nobody else has it
 		}
 		for i := range min(len(c.reads), readsAtOnce) {
 			c.apply(&c.reads[i])

@@ -424,3 +424,17 @@ func TestKillsOfPagesThatAreDone(t *testing.T) {
 	require.NoError(t, s.Close(t.Context()))
 	require.LessOrEqual(t, n, q, "kept counts of kills")
 }
+
+// TestTakenChangesAreNotOverwritten takes nothing while parts of the queue wait to be read, then sends while what was taken next is in work.
+func TestTakenChangesAreNotOverwritten(t *testing.T) {
+	t.Parallel()
+	c := &committer{signal: make(chan struct{}, 1), spare: make([]op, 0, 4), reads: []op{{}}}
+	first, _ := c.take()
+	require.Empty(t, first)
+	one, two := new(frontier.Want), new(frontier.Want)
+	c.send(op{want: one})
+	taken, _ := c.take()
+	c.send(op{want: two})
+	require.Len(t, taken, 1)
+	require.Same(t, one, taken[0].want)
+}
