@@ -20,6 +20,9 @@ var floors = map[string]int{
 	"crawl":                    0,
 	"pipeline/store":           1,
 	"pipeline/store/storetest": 1,
+	"pipeline/store/s3":        1,
+	"pipeline/store/gcs":       1,
+	"pipeline/store/ftp":       1,
 	"scheduler/schedulertest":  1,
 	"scheduler":                2,
 	"scheduler/jobdir":         2,
@@ -39,6 +42,9 @@ var only = map[string]string{
 	"github.com/disintegration/imaging": "pipeline",
 	"github.com/spf13/cobra":            "cmd",
 	"github.com/cockroachdb/pebble/v2":  "scheduler/jobdir",
+	"github.com/minio/minio-go/v7":      "pipeline/store/s3",
+	"golang.org/x/oauth2/google":        "pipeline/store/gcs",
+	"github.com/jlaffaye/ftp":           "pipeline/store/ftp",
 }
 
 type listed struct {

@@ -54,6 +54,7 @@ func (p *FilesPipeline) Open(ctx context.Context, env *crawl.Env) (crawl.Pipelin
 // OpenKind opens the store and returns the pipeline's [Kind], for a [MediaPipeline] that wraps it. The Kind is an io.Closer.
 func (p *FilesPipeline) OpenKind(ctx context.Context, env *crawl.Env) (Kind, error) {
 	env, err := envWith(env, func(s *crawl.Settings) {
+		usePlaces(s, places{p.Settings.AWS, p.Settings.GCS, p.Settings.FTP}, places{s.Files.AWS, s.Files.GCS, s.Files.FTP})
 		s.Files, s.Media = merged(p.Settings, s.Files), merged(p.Media, s.Media)
 	})
 	if err != nil {
@@ -73,6 +74,27 @@ func (p *FilesPipeline) OpenKind(ctx context.Context, env *crawl.Env) (Kind, err
 		return syncedFiles{f, syncer}, nil
 	}
 	return f, nil
+}
+
+// places is what stores elsewhere need.
+type places struct {
+	aws crawl.AWSSettings
+	gcs crawl.GCSSettings
+	ftp crawl.FTPSettings
+}
+
+// usePlaces makes s.AWS, s.GCS and s.FTP what holds for one pipeline's store: what its value says, over what all pipelines of its kind have, over what is there.
+// Credentials go together: a password or a token is not sent with somebody else's name.
+func usePlaces(s *crawl.Settings, own, kind places) {
+	for _, p := range [...]places{kind, own} {
+		if p.aws.AccessKeyID != "" {
+			s.AWS.SecretAccessKey, s.AWS.SessionToken = "", ""
+		}
+		if p.ftp.User != "" {
+			s.FTP.Password = ""
+		}
+		s.AWS, s.GCS, s.FTP = merged(p.aws, s.AWS), merged(p.gcs, s.GCS), merged(p.ftp, s.FTP)
+	}
 }
 
 // files is the Kind of a FilesPipeline.

@@ -66,6 +66,7 @@ func (p *ImagesPipeline) Open(ctx context.Context, env *crawl.Env) (crawl.Pipeli
 // OpenKind opens the store and returns the pipeline's [Kind], for a [MediaPipeline] that wraps it. The Kind is an io.Closer.
 func (p *ImagesPipeline) OpenKind(ctx context.Context, env *crawl.Env) (Kind, error) {
 	env, err := envWith(env, func(s *crawl.Settings) {
+		usePlaces(s, places{p.Settings.AWS, p.Settings.GCS, p.Settings.FTP}, places{s.Images.AWS, s.Images.GCS, s.Images.FTP})
 		s.Images, s.Media = merged(p.Settings, s.Images), merged(p.Media, s.Media)
 	})
 	if err != nil {

@@ -4,14 +4,25 @@ package main
 import (
 	"github.com/tulle-go/tulle/cmd"
 	"github.com/tulle-go/tulle/crawl"
+	"github.com/tulle-go/tulle/pipeline/store/ftp"
+	"github.com/tulle-go/tulle/pipeline/store/gcs"
+	"github.com/tulle-go/tulle/pipeline/store/s3"
 	"github.com/tulle-go/tulle/scheduler/jobdir"
 	"github.com/tulle-go/tulle/spiders/bundled"
 )
 
 func main() {
 	cmd.Main(cmd.Program{
-		Name:     "tulle",
-		Spiders:  bundled.Spiders(),
-		Settings: crawl.Settings{Parts: crawl.Parts{Job: jobdir.Open, InspectJob: jobdir.Inspect}},
+		Name:    "tulle",
+		Spiders: bundled.Spiders(),
+		Settings: crawl.Settings{Parts: crawl.Parts{
+			Stores: map[string]crawl.OpenStore{
+				"s3":   s3.Open,
+				"gs":   gcs.Open,
+				"ftp":  ftp.Open,
+				"ftps": ftp.Open,
+			},
+			Job: jobdir.Open, InspectJob: jobdir.Inspect,
+		}},
 	})
 }

@@ -7,7 +7,8 @@
 //	/data/{spider}      {spider} is the spider's name
 //	file:///data        a folder too
 //	memory://           nothing is left when the crawl is over
-//	s3://bucket/prefix  in programs that link it
+//	s3://bucket/prefix  Amazon S3 and servers like it, in programs that link package s3
+//	gs://bucket/prefix  Google Cloud Storage, likewise
 //
 // A program may also make a store itself and put it into FilesPipeline.Store or ImagesPipeline.Store.
 //

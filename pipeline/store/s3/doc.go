@@ -1,0 +1,30 @@
+// Package s3 keeps media on Amazon S3, and on every server that speaks its protocol. A program links it by naming it:
+//
+//	Settings.Parts.Stores = map[string]crawl.OpenStore{"s3": s3.Open}
+//
+// and a pipeline's store is then s3://bucket/prefix. Settings.AWS says how to get there, Settings.Images.AWS and Settings.Files.AWS for one pipeline alone. What they
+// leave open comes from the environment as other tools have it: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE and ~/.aws/credentials, the
+// role of the machine or container; AWS_REGION; AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL for another server than Amazon's:
+//
+//	tulle crawl shop -s images.store=s3://pictures/shop -s aws.endpoint=http://localhost:9000
+//
+// The bucket must be there. The credentials need s3:PutObject and s3:GetObject. With s3:ListBucket too, S3 tells a file that is missing from one that is denied;
+// without, a file that is denied counts as missing, and the log says so once.
+//
+// # What is stored
+//
+// A file is one object. Its record (checksum, width, height, thumbnails, what the server said for conditional requests) is the object's metadata, under names that
+// begin with tulle-, percent-encoded; its type is the object's Content-Type. S3 takes 2 KB of metadata: of a larger record the final URL is left out first, then the
+// thumbnails, which are found again by their names.
+//
+// Files above 8 MiB go up in parts, and may have 10,000 of those: 78 GiB. However many files there are, they take no more memory than four parts and a small buffer each.
+// Nothing is visible before all of it is there. A crash may leave parts behind, which cost money and are seen by nobody: let the bucket's life cycle rules abort
+// incomplete uploads (AbortIncompleteMultipartUpload).
+//
+// No ACL is sent unless Settings.AWS.ACL has one: buckets whose owner has turned ACLs off refuse every one.
+//
+// # Where things are
+//
+//	open.go   from an address and settings to a store; the look at the bucket
+//	store.go  the store
+package s3
