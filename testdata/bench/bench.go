@@ -120,8 +120,12 @@ func benchOne(ctx context.Context, opts options, exe string, srv *serverProcess,
 }
 
 // runOnce opens the case's site and lets a fresh process crawl it.
-func runOnce(ctx context.Context, opts options, exe string, srv *serverProcess, c benchCase, j job) (outcome, error) {
-	o := outcome{Job: j}
+func runOnce(ctx context.Context, opts options, exe string, srv *serverProcess, c benchCase, j job) (o outcome, err error) {
+	if j.Folder, err = os.MkdirTemp("", "tulle-bench-"); err != nil {
+		return o, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(j.Folder)) }()
+	o.Job = j
 	if _, err := srv.ask(order{Case: c.name, N: j.N}); err != nil {
 		return o, err
 	}

@@ -17,7 +17,7 @@ func flatCase() benchCase {
 				show:  func(_ int, r *reply) { r.body = append(r.room, "ok"...); r.room = r.body },
 			}
 		},
-		entries: map[string]entry{"tulle": tulleFlat, "bare": bareFlat, "colly": collyFlat, "scrapy": nil},
+		entries: map[string]entry{"tulle": tulleFlat, "job": inJob(tulleFlat), "bare": bareFlat, "colly": collyFlat, "scrapy": nil},
 		faults: func(o outcome) []string {
 			faults := fetchedOnce(o)
 			if o.Result.Bytes != 2*o.Result.Pages {

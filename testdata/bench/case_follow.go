@@ -23,7 +23,7 @@ func followCase() benchCase {
 		most:        map[string]int{"scrapy": 2_000},
 		concurrency: 32,
 		site:        followSite,
-		entries:     map[string]entry{"tulle": tulleFollow, "bare": bareFollow, "colly": collyFollow, "scrapy": nil},
+		entries:     map[string]entry{"tulle": tulleFollow, "job": inJob(tulleFollow), "bare": bareFollow, "colly": collyFollow, "scrapy": nil},
 		faults: func(o outcome) []string {
 			faults := fetchedOnce(o)
 			if o.Report.Twice == 0 && o.Report.Missed == 0 {

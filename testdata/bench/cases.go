@@ -36,13 +36,14 @@ type contestant struct {
 
 // allCases is the table of cases, in the order in which they run.
 func allCases() []benchCase {
-	return []benchCase{flatCase(), followCase(), slowCase(), pendingCase()}
+	return []benchCase{flatCase(), followCase(), feedCase(), slowCase(), pendingCase()}
 }
 
 // allContestants is the table of contestants, in the order in which they take turns.
 func allContestants() []contestant {
 	return []contestant{
 		{name: "tulle", label: "tulle"},
+		{name: "job", label: "tulle with a job"},
 		{name: "bare", label: "bare net/http, goquery"},
 		{name: "colly", label: "Colly", module: "github.com/gocolly/colly/v2"},
 		{name: "scrapy", label: "Scrapy"},

@@ -51,6 +51,8 @@ type job struct {
 	Concurrency int    `json:"concurrency"` // downloads at once
 	PerHost     int    `json:"per_host"`    // downloads at once from one host
 	Addr        string `json:"addr"`        // where the server listens, whatever the host in a URL
+	Folder      string `json:"folder"`      // empty, and gone after the run
+	JobDir      string `json:"-"`           // of a crawl with a job, in Folder
 	Profile     string `json:"profile,omitempty"`
 }
 
@@ -66,7 +68,9 @@ type result struct {
 	Pages      int64   `json:"pages"`             // responses that reached the contestant's own code
 	Bytes      int64   `json:"bytes"`             // of their bodies
 	Items      int64   `json:"items"`
-	ItemSum    uint64  `json:"item_sum"`          // of the items' hashes: the same whatever their order
+	ItemSum    uint64  `json:"item_sum"` // of the items' hashes: the same whatever their order
+	FeedItems  int64   `json:"feed_items,omitempty"`
+	FeedSum    uint64  `json:"feed_sum,omitempty"`
 	Ended      int64   `json:"ended"`             // in nanoseconds since 1970
 	CPU        float64 `json:"cpu"`               // seconds, user and system
 	PeakRSS    int64   `json:"peak_rss"`          // bytes
@@ -132,6 +136,11 @@ func contestMain(stdin io.Reader, stdout io.Writer) error {
 	r, err := measure(func(m *meter) error { return contest(context.Background(), j, m) })
 	if err := errors.Join(err, stopProfile()); err != nil {
 		return fmt.Errorf("%s in %s: %w", j.Contestant, j.Case, err)
+	}
+	if j.Case == "feed" {
+		if err := readFeed(feedName(j), &r); err != nil {
+			return fmt.Errorf("%s in %s: %w", j.Contestant, j.Case, err)
+		}
 	}
 	return json.NewEncoder(stdout).Encode(r)
 }

@@ -7,16 +7,20 @@ import (
 	"github.com/tulle-go/tulle/crawl"
 	"github.com/tulle-go/tulle/engine"
 	"github.com/tulle-go/tulle/pipeline"
+	"github.com/tulle-go/tulle/scheduler/jobdir"
 )
 
 // tulle runs as it comes, with only the concurrency raised to what the others have: duplicates dropped, limits per host,
-// robots.txt, cookies, retries, redirects, a time limit for every request, statistics. Only its log is kept to errors.
+// robots.txt, cookies, retries, redirects, a time limit for every request, statistics. Only its log is kept to errors. It has a job where
+// contestant_tulle_job.go says so.
 
 func tulleSettings(j job) crawl.Settings {
 	return crawl.Settings{
 		ConcurrentRequests: j.Concurrency,
 		ConcurrentPerHost:  j.PerHost,
 		Log:                crawl.LogSettings{Level: "error"},
+		Job:                crawl.JobSettings{Dir: j.JobDir},
+		Parts:              crawl.Parts{Job: jobdir.Open},
 	}
 }
 
@@ -63,8 +67,16 @@ func tulleFlat(ctx context.Context, j job, m *meter) error {
 }
 
 func tulleFollow(ctx context.Context, j job, m *meter) error {
-	type product struct{ Title, Price string }
+	return tulleProducts(ctx, j, m, tulleSettings(j))
+}
+
+func tulleFeed(ctx context.Context, j job, m *meter) error {
 	settings := tulleSettings(j)
+	settings.Feeds = []crawl.Feed{{URI: feedName(j)}}
+	return tulleProducts(ctx, j, m, settings)
+}
+
+func tulleProducts(ctx context.Context, j job, m *meter, settings crawl.Settings) error {
 	settings.ItemPipelines = []crawl.Stage{{Order: 100, Pipeline: pipeline.Each(
 		func(_ context.Context, p *product) (*product, error) {
 			m.item(p.Title, p.Price)

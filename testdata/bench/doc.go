@@ -5,6 +5,8 @@
 //	go run . -case follow -runs 9     # one case, more rounds
 //	go run . -quick                   # every case once, small: does it still work?
 //	go run . -markdown                # a table for a README
+//	go run . -case flat,follow,feed -contestants tulle,job   # what a job costs
+//	go run ./queue                    # a job with ten million requests: see there
 //
 // # How it measures
 //

@@ -24,6 +24,7 @@ type column struct {
 func speedColumns() []column {
 	return []column{
 		{head: "pages/s", value: outcome.rate, format: "%.0f"},
+		{head: "of tulle", value: outcome.rate, format: "%.2f", against: "tulle"},
 		{head: "of bare", value: outcome.rate, format: "%.2f", against: "bare"},
 		{head: "× colly", value: outcome.rate, format: "%.2f", against: "colly"},
 		{head: "CPU µs/page", value: outcome.cpuPerPage, format: "%.0f"},
@@ -133,10 +134,11 @@ func faultsCell(who string, outcomes []outcome) string {
 	return fmt.Sprintf("%d of %d runs, the worst: %s", bad, runs, strings.Join(worst.Faults, ", "))
 }
 
-// table is the case's table, its head first.
+// table is the case's table, its head first. Ratios to somebody who takes no part are left out.
 func (r caseResult) table() [][]string {
 	head := []string{"contestant"}
-	for _, c := range r.columns {
+	columns := slices.DeleteFunc(slices.Clone(r.columns), func(c column) bool { return c.against != "" && r.labels[c.against] == "" })
+	for _, c := range columns {
 		head = append(head, c.head)
 	}
 	rows := [][]string{append(head, "faults")}
@@ -148,7 +150,7 @@ func (r caseResult) table() [][]string {
 		}
 		done = append(done, who)
 		row := []string{r.labels[who]}
-		for _, c := range r.columns {
+		for _, c := range columns {
 			row = append(row, c.cell(who, r.outcomes))
 		}
 		rows = append(rows, append(row, faultsCell(who, r.outcomes)))
