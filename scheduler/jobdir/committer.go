@@ -758,7 +758,7 @@ func (c *committer) pruneKills() error {
 			if err == nil {
 				delete(gone, r.ID)
 			}
-			return nil //nolint:nilerr // it fails when it is leased
+			return nil // what cannot be read fails when it is leased
 		})
 		if err != nil {
 			return err

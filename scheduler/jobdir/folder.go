@@ -184,10 +184,10 @@ func orderOf(opts *crawl.SchedulerOptions) string {
 // lock takes the job for this process. stale is the owner that ended without giving it back, if one did.
 func (f folder) lock(mode lockMode) (held io.Closer, stale *crawl.JobOwner, err error) {
 	name := f.path("lock")
-	if real, err := filepath.EvalSymlinks(f.dir); err == nil && f.local {
+	if dir, err := filepath.EvalSymlinks(f.dir); err == nil && f.local {
 		// Within one process a lock is kept by the file's name.
-		if real, err = filepath.Abs(real); err == nil {
-			name = filepath.Join(real, "lock")
+		if dir, err = filepath.Abs(dir); err == nil {
+			name = filepath.Join(dir, "lock")
 		}
 	}
 	var owner *crawl.JobOwner

@@ -105,8 +105,7 @@ func open(_ context.Context, fs vfs.FS, dir string, opts crawl.SchedulerOptions)
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	desc, err := s.describe()
-	if err != nil {
+	if _, err := s.describe(); err != nil { // a folder of something else is left as it is
 		return nil, err
 	}
 	lock, stale, err := s.folder.lock(lockNormal)
@@ -114,7 +113,8 @@ func open(_ context.Context, fs vfs.FS, dir string, opts crawl.SchedulerOptions)
 		return nil, err
 	}
 	closers, s.lock = append(closers, lock), lock
-	if desc, err = s.describe(); err != nil { // again: another process may have made it
+	desc, err := s.describe() // another process may have made it meanwhile
+	if err != nil {
 		return nil, err
 	}
 	if desc != nil {
