@@ -482,6 +482,10 @@ func (f *file) Read(p []byte) (int, error) {
 	if f.err != nil {
 		return 0, f.err
 	}
+	if err := f.ctx.Err(); err != nil { // whatever has arrived before
+		f.done(err)
+		return 0, f.err
+	}
 	n, err := f.resp.Read(p)
 	if err != nil {
 		if err == io.EOF {
