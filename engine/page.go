@@ -69,6 +69,7 @@ func (p *page) run() {
 	defer p.close()
 	resp, err := e.download(e.killed, p.lease.Request, p.slot)
 	if err != nil {
+		p.hold(err) // before the place is free, or the next request would leave
 		e.loop.box.post(event{kind: pageLoaded, page: p})
 		p.failed(err)
 		return
@@ -206,6 +207,9 @@ func (p *page) steered(err error) bool {
 	}
 	var re *crawl.RescheduleError
 	if errors.As(err, &re) && !p.emitted.Load() {
+		if p.userSince.Load() != 0 {
+			p.hold(re) // asked for by a callback
+		}
 		p.reschedule(re)
 		return true
 	}
@@ -233,7 +237,12 @@ func (p *page) reschedule(re *crawl.RescheduleError) {
 	}
 	p.again = &nack
 	p.e.log.Debug("asked again", zap.Stringer("page", req), zap.Duration("after", re.After), zap.String("why", re.Reason))
-	if re.HoldSlot > 0 {
+}
+
+// hold holds the page's host, if an error asks for it.
+func (p *page) hold(err error) {
+	var re *crawl.RescheduleError
+	if errors.As(err, &re) && re.HoldSlot > 0 {
 		p.e.do(func(l *loop) { l.holdSlot(p.slot, re) })
 	}
 }

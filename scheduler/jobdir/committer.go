@@ -616,7 +616,8 @@ func (c *committer) dropLines() {
 
 // write commits the batch and begins the next.
 func (c *committer) write() error {
-	if err := c.batch.Set([]byte{keyMeta}, jsonOf(&c.meta), nil); err != nil {
+	b, err := json.Marshal(&c.meta)
+	if err := firstError(err, c.batch.Set([]byte{keyMeta}, b, nil)); err != nil {
 		return err
 	}
 	batch, written := c.batch, make(chan error, 1)

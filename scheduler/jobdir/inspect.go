@@ -334,8 +334,9 @@ func (j *job) RequeueFailed(ctx context.Context, choose func(crawl.JobRequest) b
 	if err != nil {
 		return 0, errors.Join(err, batch.Close())
 	}
-	if err := batch.Set([]byte{keyMeta}, jsonOf(&m), nil); err != nil {
-		return 0, err
+	b, err := json.Marshal(&m)
+	if err := firstError(err, batch.Set([]byte{keyMeta}, b, nil)); err != nil {
+		return 0, errors.Join(err, batch.Close())
 	}
 	if err := j.db.Apply(batch, pebble.Sync); err != nil {
 		return 0, err

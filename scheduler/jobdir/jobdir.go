@@ -2,7 +2,6 @@ package jobdir
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -558,13 +557,4 @@ func closeLines(lines []crawl.Lines) {
 	for _, l := range lines {
 		_ = l.Text.Close()
 	}
-}
-
-// jsonOf is a value that always marshals.
-func jsonOf(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // not reached: our own types
-	}
-	return b
 }

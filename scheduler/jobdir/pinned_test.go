@@ -438,3 +438,39 @@ func TestTakenChangesAreNotOverwritten(t *testing.T) {
 	require.Len(t, taken, 1)
 	require.Same(t, one, taken[0].want)
 }
+
+// TestRefusedOpeningLeavesNoBallast opens a job that is refused.
+func TestRefusedOpeningLeavesNoBallast(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "job")
+	stored(t, dir)
+	opts := crawl.SchedulerOptions{Job: crawl.JobOptions{MinFree: 1 << 27, Spider: "shop", Identity: map[string]string{"category": "books"}, Routes: []string{}}}
+	_, err := Open(t.Context(), dir, opts)
+	require.ErrorContains(t, err, "no longer has")
+	_, err = os.Stat(filepath.Join(dir, "ballast"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// TestRequeuedWithoutItsKills kills the process when a failure was durable and the loop did not know: queued again, the page begins anew.
+func TestRequeuedWithoutItsKills(t *testing.T) {
+	t.Parallel()
+	opts := crawl.SchedulerOptions{Job: crawl.JobOptions{Attempts: 1}, Default: crawl.Limits{Concurrency: 9}}
+	fs := vfs.NewCrashableMem()
+	s := mustReopen(t, fs, opts)
+	push(t, s, page(1))
+	l, _ := patient{s}.Lease(time.Now(), 1)
+	commit(t, s, crawl.Tx{Fail: []crawl.Failure{{Lease: l[0].ID, Kind: "timeout"}}})
+	fs = killed(t, fs, s) // the loop has not drained: the file of leases still has it
+	s = mustReopen(t, fs, opts)
+	require.NoError(t, s.Close(t.Context()))
+	j, err := inspect(t.Context(), fs, "job", crawl.InspectWrite)
+	require.NoError(t, err)
+	n, err := j.RequeueFailed(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.NoError(t, j.Close())
+	s = mustReopen(t, fs, opts)
+	defer s.Close(t.Context())
+	got, _ := patient{s}.Lease(time.Now(), 1)
+	require.Len(t, got, 1, "requeued pages are asked again; counts %+v", s.Counts())
+}

@@ -73,7 +73,7 @@ func (j *journal) Append(lines []io.Reader) (string, []byte, error) {
 	if err := j.file.Sync(); err != nil {
 		return "", nil, err
 	}
-	return crawl.FeedPrefix + feedName, jsonOf(map[string]int64{"bytes": j.at}), nil
+	return crawl.FeedPrefix + feedName, fmt.Appendf(nil, `{"bytes":%d}`, j.at), nil
 }
 
 // lines are those that count.

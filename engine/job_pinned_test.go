@@ -1,0 +1,71 @@
+package engine_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/tulle-go/tulle/crawl"
+	"github.com/tulle-go/tulle/engine"
+	"github.com/tulle-go/tulle/scheduler/jobdir"
+)
+
+type noRoom struct{}
+
+func (noRoom) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func jobOn(t *testing.T) (crawl.Settings, string) {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) }))
+	t.Cleanup(srv.Close)
+	return crawl.Settings{
+		Job: crawl.JobSettings{Dir: filepath.Join(t.TempDir(), "job"), MinFree: -1}, Parts: crawl.Parts{Job: jobdir.Open},
+		Robots: crawl.RobotsSettings{Ignore: true}, Logger: zap.NewNop(),
+	}, srv.URL
+}
+
+// TestFeedFailsWhileARequestWaits has a feed that cannot be written, and nothing else to do for an hour: the crawl ends, and says why.
+func TestFeedFailsWhileARequestWaits(t *testing.T) {
+	t.Parallel()
+	settings, site := jobOn(t)
+	settings.Feeds, settings.Stdout = []crawl.Feed{{URI: "-", Format: "jsonl"}}, noRoom{}
+	spider := &crawl.Spider{
+		Name: "waits", StartURLs: []string{site + "/later", site + "/item"},
+		Parse: func(_ context.Context, r *crawl.Response, out *crawl.Out) error {
+			if r.URL.Path == "/later" {
+				return crawl.Reschedule(nil, time.Hour, "later")
+			}
+			out.Item(map[string]any{"a": 1})
+			return nil
+		},
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	res, err := engine.Run(ctx, spider, settings)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.Equal(t, "disk full", res.Reason)
+	require.NoError(t, ctx.Err(), "it ended by itself")
+}
+
+// TestRescheduleToNoRoute names a callback that does not exist: the request fails, and the job can be opened again.
+func TestRescheduleToNoRoute(t *testing.T) {
+	t.Parallel()
+	settings, site := jobOn(t)
+	spider := &crawl.Spider{Name: "typo", StartURLs: []string{site}, Parse: func(_ context.Context, r *crawl.Response, _ *crawl.Out) error {
+		again := r.Request.Clone()
+		again.Route = "typo"
+		return crawl.Reschedule(again, time.Hour, "later")
+	}}
+	for range 2 {
+		res, err := engine.Run(t.Context(), spider, settings)
+		require.NoError(t, err)
+		require.Equal(t, "finished", res.Reason)
+	}
+}
