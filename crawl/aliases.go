@@ -70,6 +70,7 @@ var scrapyNames = map[string]scrapyName{
 	"IMAGES_MIN_WIDTH":               {"images.min_width", nil},
 	"IMAGES_MIN_HEIGHT":              {"images.min_height", nil},
 	"IMAGES_THUMBS":                  {"images.thumbs", nil},
+	"IMAGES_PRESERVE_FORMAT":         {"images.preserve_format", nil},
 	"FILES_STORE":                    {"files.store", nil},
 	"FILES_URLS_FIELD":               {"files.urls_field", nil},
 	"FILES_RESULT_FIELD":             {"files.result_field", nil},

@@ -99,7 +99,12 @@ func (b Body) Close() error {
 	if !b.Take() {
 		return nil
 	}
-	if err := os.Remove(b.file.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	return removeSpooled(b.file.path)
+}
+
+// removeSpooled removes a file of the spool, which may have gone with the spool.
+func removeSpooled(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove body: %w", err)
 	}
 	return nil
@@ -126,18 +131,53 @@ type Spool struct {
 	buffers sync.Pool // of *[]byte, to copy through
 }
 
+// A Part is the beginning of a body whose transfer broke off: a file of the spool, and what was worked out of its hash. It is for one [Spool.ReadOn], or a Close.
+type Part struct {
+	path string
+	size int64
+	hash hash.Hash // nil if the spool does not hash
+}
+
+// Size is the number of bytes that are there.
+func (p *Part) Size() int64 { return p.size }
+
+// Intact reports whether the file still holds what was put there: somebody may have cleaned up.
+func (p *Part) Intact() bool {
+	info, err := os.Stat(p.path)
+	return err == nil && info.Mode().IsRegular() && info.Size() == p.size
+}
+
+// Close removes the file.
+func (p *Part) Close() error { return removeSpooled(p.path) }
+
 // Read reads r to its end. size is what was announced, or -1. Beyond most bytes (none if most <= 0) it fails with [ErrBodyTooLarge]; a body
 // that ends before size fails with io.ErrUnexpectedEOF. On any error nothing is left behind.
 func (s *Spool) Read(r io.Reader, size, most int64) (Body, error) {
+	body, part, err := s.ReadOn(nil, r, size, most)
+	if part != nil {
+		_ = part.Close() // The error in hand says more, and Close of the spool removes what is left.
+	}
+	return body, err
+}
+
+// ReadOn is Read for a transfer that may be continued: r has what comes after part, which is used up in any case; nil is nothing. size and most are the whole
+// body's. If r fails, or ends before size, and the body went to a file, what has come so far is returned with the error. An error of the disk leaves nothing.
+func (s *Spool) ReadOn(part *Part, r io.Reader, size, most int64) (Body, *Part, error) {
 	if most > 0 && size > most {
-		return Body{}, tooLarge(size, most)
+		if part != nil {
+			_ = part.Close() // as in Read
+		}
+		return Body{}, nil, tooLarge(size, most)
+	}
+	if part != nil {
+		return s.readFile(part, nil, r, size, most)
 	}
 	over := s.Over
 	if over <= 0 {
 		over = 1 << 20
 	}
 	if size > over {
-		return s.readFile(nil, r, size, most)
+		return s.readFile(nil, nil, r, size, most)
 	}
 	inMem := over
 	if most > 0 {
@@ -145,18 +185,18 @@ func (s *Spool) Read(r io.Reader, size, most int64) (Body, error) {
 	}
 	mem, ended, err := readMem(r, size, inMem)
 	if err != nil {
-		return Body{}, err
+		return Body{}, nil, err
 	}
 	if most > 0 && int64(len(mem)) > most {
-		return Body{}, tooLarge(int64(len(mem)), most)
+		return Body{}, nil, tooLarge(int64(len(mem)), most)
 	}
 	if ended {
 		if size >= 0 && int64(len(mem)) < size {
-			return Body{}, io.ErrUnexpectedEOF
+			return Body{}, nil, io.ErrUnexpectedEOF
 		}
-		return Body{mem: mem}, nil
+		return Body{mem: mem}, nil, nil
 	}
-	return s.readFile(mem, r, size, most)
+	return s.readFile(nil, mem, r, size, most)
 }
 
 func tooLarge(n, most int64) error {
@@ -189,33 +229,29 @@ func readMem(r io.Reader, size, over int64) (mem []byte, ended bool, err error) 
 	}
 }
 
-func (s *Spool) readFile(head []byte, r io.Reader, size, most int64) (body Body, err error) {
-	dir, err := s.folder()
+// readFile reads head and r into the file of a part, or into a new one.
+func (s *Spool) readFile(part *Part, head []byte, r io.Reader, size, most int64) (body Body, left *Part, err error) {
+	w, err := s.openFile(part)
 	if err != nil {
-		return Body{}, err
-	}
-	f, err := os.CreateTemp(dir, "body-*")
-	if err != nil {
-		return Body{}, fmt.Errorf("spool body: %w", err)
+		return Body{}, nil, err
 	}
 	defer func() {
-		if cerr := f.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("spool body: %w", cerr)
+		if cerr := w.file.Close(); cerr != nil {
+			left = nil
+			if err == nil {
+				err = fmt.Errorf("spool body: %w", cerr)
+			}
 		}
 		if err != nil {
 			body = Body{}
-			_ = os.Remove(f.Name())
+			if left == nil {
+				_ = removeSpooled(w.file.Name())
+			}
 		}
 	}()
-	var w io.Writer = f
-	var h hash.Hash
-	if s.NewHash != nil {
-		h = s.NewHash()
-		w = io.MultiWriter(f, h)
-	}
 	src := io.MultiReader(bytes.NewReader(head), r)
 	if most > 0 {
-		src = io.LimitReader(src, most+1)
+		src = io.LimitReader(src, most+1-w.size)
 	}
 	buf, _ := s.buffers.Get().(*[]byte)
 	if buf == nil {
@@ -223,20 +259,69 @@ func (s *Spool) readFile(head []byte, r io.Reader, size, most int64) (body Body,
 		buf = &b
 	}
 	defer s.buffers.Put(buf)
-	n, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{src}, *buf)
+	_, err = io.CopyBuffer(w, struct{ io.Reader }{src}, *buf)
 	switch {
-	case err != nil:
-		return Body{}, err
-	case most > 0 && n > most:
-		return Body{}, tooLarge(n, most)
-	case size >= 0 && n < size:
-		return Body{}, io.ErrUnexpectedEOF
+	case w.err != nil:
+		return Body{}, nil, w.err
+	case most > 0 && w.size > most:
+		return Body{}, nil, tooLarge(w.size, most)
+	case err == nil && size >= 0 && w.size < size:
+		err = io.ErrUnexpectedEOF
 	}
-	file := &spoolFile{path: f.Name(), size: n}
-	if h != nil {
-		file.sums = map[string]string{s.Hash: hex.EncodeToString(h.Sum(nil))}
+	if err != nil {
+		return Body{}, &Part{path: w.file.Name(), size: w.size, hash: w.hash}, err
 	}
-	return Body{file: file}, nil
+	file := &spoolFile{path: w.file.Name(), size: w.size}
+	if w.hash != nil {
+		file.sums = map[string]string{s.Hash: hex.EncodeToString(w.hash.Sum(nil))}
+	}
+	return Body{file: file}, nil, nil
+}
+
+// openFile makes a file, or opens that of a part at its end.
+func (s *Spool) openFile(part *Part) (*spoolWriter, error) {
+	if part != nil {
+		f, err := os.OpenFile(part.path, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			_ = part.Close()
+			return nil, fmt.Errorf("spool body: %w", err)
+		}
+		return &spoolWriter{file: f, size: part.size, hash: part.hash}, nil
+	}
+	dir, err := s.folder()
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(dir, "body-*")
+	if err != nil {
+		return nil, fmt.Errorf("spool body: %w", err)
+	}
+	w := &spoolWriter{file: f}
+	if s.NewHash != nil {
+		w.hash = s.NewHash()
+	}
+	return w, nil
+}
+
+// spoolWriter writes a body into a file and a hash. Its err tells the disk's failures from the reader's.
+type spoolWriter struct {
+	file *os.File
+	hash hash.Hash
+	size int64
+	err  error
+}
+
+func (w *spoolWriter) Write(p []byte) (int, error) {
+	n, err := w.file.Write(p)
+	w.size += int64(n)
+	if err != nil {
+		w.err = err
+		return n, err
+	}
+	if w.hash != nil {
+		w.hash.Write(p)
+	}
+	return n, nil
 }
 
 // folder makes the spool's own folder at its first use.

@@ -100,6 +100,64 @@ func TestSpoolErrors(t *testing.T) {
 	require.ErrorContains(t, err, "spool folder")
 }
 
+// A body in three pieces is one body: file, size and sum.
+func TestSpoolReadsOn(t *testing.T) {
+	t.Parallel()
+	s := newSpool(t, 100)
+	broken := errors.New("broken")
+	data := bytes.Repeat([]byte("0123456789"), 100)
+	cut := func(from, to int) io.Reader {
+		return io.MultiReader(bytes.NewReader(data[from:to]), iotest.ErrReader(broken))
+	}
+	_, part, err := s.ReadOn(nil, cut(0, 99), -1, 0)
+	require.ErrorIs(t, err, broken)
+	require.Nil(t, part, "what is in memory is not kept")
+	_, part, err = s.ReadOn(nil, cut(0, 250), 1000, 1000)
+	require.ErrorIs(t, err, broken)
+	require.EqualValues(t, 250, part.Size())
+	require.True(t, part.Intact())
+	path := spooled(t, s)
+	_, part, err = s.ReadOn(part, bytes.NewReader(data[250:600]), 1000, 1000)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.EqualValues(t, 600, part.Size())
+	body, part, err := s.ReadOn(part, bytes.NewReader(data[600:]), 1000, 1000)
+	require.NoError(t, err)
+	require.Nil(t, part)
+	require.EqualValues(t, 1000, body.Size())
+	got, err := body.Bytes()
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(data, got))
+	sum := md5.Sum(data)
+	digest, _ := body.Sum("md5")
+	require.Equal(t, hex.EncodeToString(sum[:]), digest)
+	require.Equal(t, path, spooled(t, s))
+	require.NoError(t, body.Close())
+
+	for name, c := range map[string]struct {
+		r          io.Reader
+		size, most int64
+		want       error
+	}{
+		"announced too large": {iotest.ErrReader(broken), 1000, 999, crawl.ErrBodyTooLarge},
+		"found too large":     {bytes.NewReader(data), -1, 999, crawl.ErrBodyTooLarge},
+	} {
+		_, part, err = s.ReadOn(nil, cut(0, 250), -1, 0)
+		require.ErrorIs(t, err, broken)
+		_, left, err := s.ReadOn(part, c.r, c.size, c.most)
+		require.ErrorIs(t, err, c.want, name)
+		require.Nil(t, left, name)
+		require.Empty(t, spooled(t, s), name)
+	}
+
+	_, part, _ = s.ReadOn(nil, cut(0, 250), -1, 0)
+	require.NoError(t, os.Remove(spooled(t, s)[0]))
+	require.False(t, part.Intact())
+	_, left, err := s.ReadOn(part, cut(250, 1000), -1, 0)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.Nil(t, left)
+	require.NoError(t, part.Close())
+}
+
 func TestBodyTakeAndClose(t *testing.T) {
 	t.Parallel()
 	s := newSpool(t, 10)

@@ -107,6 +107,9 @@ type DownloadError struct {
 	// URL is the address that was asked.
 	URL string
 	Err error
+	// Progress says that the attempt continued a body that had broken off before, added to it at least 1 MiB and a hundredth of the whole before it broke off again, and
+	// that the next attempt goes on from there. The retry middleware does not count such a failure.
+	Progress bool
 }
 
 func (e *DownloadError) Error() string {

@@ -41,7 +41,12 @@ type Request struct {
 	// Redirects are the URLs it came through, the first one first.
 	Redirects []string
 
-	raw string // what did not parse
+	bad *unusable // nil for nearly all requests
+}
+
+// unusable is why a request is.
+type unusable struct {
+	raw string // the URL, if it did not parse
 	err error
 }
 
@@ -73,6 +78,8 @@ type Knobs struct {
 	AllowOffsite bool `json:"allow_offsite,omitempty"`
 	// ReferrerPolicy in place of Referer.Policy.
 	ReferrerPolicy string `json:"referrer_policy,omitempty"`
+	// Render asks for the page in a browser, so that its scripts run. nil does not. The fingerprint is that of the page without a browser.
+	Render *Render `json:"render,omitempty"`
 }
 
 var noKnobs Knobs
@@ -81,9 +88,11 @@ var noKnobs Knobs
 // cannot be put right is kept as its error, and fails where the request is used, alone.
 func Get(rawURL string, with ...func(*Request)) *Request {
 	r := &Request{}
-	r.URL, r.err = canon.Parse(rawURL)
-	if r.err != nil {
-		r.URL, r.raw = nil, rawURL
+	u, err := canon.Parse(rawURL)
+	if err != nil {
+		r.bad = &unusable{rawURL, err}
+	} else {
+		r.URL = u
 	}
 	for _, f := range with {
 		f(r)
@@ -96,7 +105,11 @@ func With(v any) func(*Request) {
 	return func(r *Request) {
 		data, err := json.Marshal(v)
 		if err != nil {
-			r.err = fmt.Errorf("data of type %T: %w", v, err)
+			bad := unusable{err: fmt.Errorf("data of type %T: %w", v, err)}
+			if r.bad != nil {
+				bad.raw = r.bad.raw
+			}
+			r.bad = &bad
 			return
 		}
 		r.Data = data
@@ -106,10 +119,10 @@ func With(v any) func(*Request) {
 // Err is why the request cannot be used: its URL did not parse, or its Data did not marshal.
 func (r *Request) Err() error {
 	switch {
-	case r.err != nil && r.raw != "":
-		return fmt.Errorf("url %q: %w", r.raw, r.err)
-	case r.err != nil:
-		return r.err
+	case r.bad != nil && r.bad.raw != "":
+		return fmt.Errorf("url %q: %w", r.bad.raw, r.bad.err)
+	case r.bad != nil:
+		return r.bad.err
 	case r.URL == nil:
 		return fmt.Errorf("the request has no URL")
 	}
@@ -121,7 +134,10 @@ func (r *Request) String() string {
 	if r == nil {
 		return "<no request>"
 	}
-	u := r.raw
+	u := ""
+	if r.bad != nil {
+		u = r.bad.raw
+	}
 	if r.URL != nil {
 		u = r.URL.String()
 		if r.URL.User != nil {
@@ -150,6 +166,7 @@ func (r *Request) Knob() *Knobs {
 func (r *Request) SetKnobs(f func(*Knobs)) {
 	k := *r.Knob()
 	k.HandleStatus = slices.Clone(k.HandleStatus)
+	k.Render = k.Render.clone()
 	f(&k)
 	r.Knobs = &k
 }

@@ -24,8 +24,10 @@ type Response struct {
 	Body Body
 	// Proto is "HTTP/1.1" or "HTTP/2.0"; "" for other schemes.
 	Proto string
-	// Flags are words that parts leave: "cached", "truncated".
-	Flags  []string
+	// Flags are words that parts leave: "cached", "truncated", "rendered".
+	Flags []string
+	// Rendered is what a browser has left beside the page; nil if no browser was asked.
+	Rendered *Rendered
 	Timing Timing
 	// Selectors keeps compiled selectors for the responses of one crawl. The engine sets it; nil compiles each time.
 	Selectors *Selectors
@@ -93,6 +95,9 @@ func (r *Response) fail(err error) {
 func (r *Response) Close() error {
 	if r == nil {
 		return errors.New("close of no response")
+	}
+	if r.Rendered != nil {
+		return errors.Join(r.Body.Close(), r.Rendered.Screenshot.Close())
 	}
 	return r.Body.Close()
 }

@@ -65,6 +65,7 @@ type Settings struct {
 	AWS         AWSSettings
 	GCS         GCSSettings
 	FTP         FTPSettings
+	Browser     BrowserSettings
 	// Feeds are where items go: each is a file or standard output.
 	Feeds []Feed
 	Log   LogSettings
@@ -103,7 +104,8 @@ type StartSettings struct {
 
 // DownloadSettings are about the wire.
 type DownloadSettings struct {
-	// Timeout is for a whole request, from the connection to the last byte. Default 180 s, negative none.
+	// Timeout is for a whole request, from the connection to the last byte. Default 180 s, negative none. A large body that is not there by then is continued by the
+	// next attempt, if its server has ranges.
 	Timeout time.Duration
 	// MaxSize is the largest body in bytes, on the wire and decompressed. Default 1 GiB, negative none.
 	MaxSize int64
@@ -136,7 +138,7 @@ type RobotsSettings struct {
 	MaxDelay time.Duration
 }
 
-// RetrySettings are about asking again after a failure.
+// RetrySettings are about asking again after a failure. An attempt that brought the next part of a large body does not count: see [DownloadError].Progress.
 type RetrySettings struct {
 	// Times is how often a request is asked again. Default 2, negative never.
 	Times int
@@ -150,6 +152,19 @@ type RetrySettings struct {
 	MaxBackOff time.Duration
 	// MaxRetryAfter caps what a server may ask for by Retry-After. Default 5 min, negative: Retry-After is not obeyed.
 	MaxRetryAfter time.Duration
+}
+
+// TimesOf is how often one request may be asked again, by its own Knobs and these settings; 0 is never.
+func (s *RetrySettings) TimesOf(req *Request) int {
+	knobs := req.Knob()
+	times := s.Times
+	if knobs.RetryTimes != 0 {
+		times = knobs.RetryTimes
+	}
+	if knobs.DontRetry {
+		return 0
+	}
+	return max(times, 0)
 }
 
 // RedirectSettings are about 301, 302, 303, 307 and 308.
@@ -241,6 +256,9 @@ type ImagesSettings struct {
 	Thumbs map[string]Size
 	// Quality of written JPEGs, 1 to 100. Default 75.
 	Quality int
+	// PreserveFormat keeps pictures as they come, byte for byte, with the extension of their URL, or of their format where the URL has no picture's. Otherwise they become
+	// upright RGB JPEGs. Thumbnails are JPEGs in any case.
+	PreserveFormat bool
 	// MaxPixels is the largest picture, width × height, that is decoded. Default 178,956,970, Pillow's.
 	MaxPixels int64
 	// PixelBudget is how many pixels are in work at once. Default 50,000,000. A larger picture runs alone.
@@ -293,14 +311,26 @@ type GCSSettings struct {
 	ACL string
 }
 
-// FTPSettings are for stores on FTP servers.
+// FTPSettings are for stores on FTP servers, and for ftp and ftps URLs.
 type FTPSettings struct {
 	// User and Password are used when the URL has none. Defaults "anonymous" and "guest".
 	User, Password string
 	// InsecureTLS accepts any certificate of an ftps:// or explicit TLS server.
 	InsecureTLS bool
-	// Connections is how many are open at once. Default 4.
+	// Connections is how many a store has open at once. Default 4.
 	Connections int
+}
+
+// BrowserSettings are about pages that are rendered: see Knobs.Render.
+type BrowserSettings struct {
+	// Path is the browser's program: Chromium, Chrome or Chromium's headless shell, by its file or its name in PATH. Empty: it is looked for.
+	Path string
+	// Args are more arguments for it, such as --lang=de.
+	Args []string
+	// Pages is how many pages are rendered at once, whatever their hosts. Default 4: one takes about 100 MB of memory and much of a processor.
+	Pages int
+	// Width and Height are the window's, in pixels. Defaults 1280 and 800.
+	Width, Height int
 }
 
 // A Feed is one place that items go to.
@@ -349,6 +379,8 @@ type Parts struct {
 	Stores map[string]OpenStore
 	// Handlers answer requests by URL scheme. Built in: http, https, file, data.
 	Handlers map[string]OpenHandler
+	// Renderer answers requests with Knobs.Render: downloader/browser.Open. nil: this program renders nothing, and such a request fails.
+	Renderer OpenHandler
 	// Formats encode feeds by name. Built in: jsonl, json, csv.
 	Formats map[string]FeedFormat
 	// Targets open feeds by URI scheme. Built in: "", "file" and "-".
@@ -453,6 +485,9 @@ func (s *Settings) setDefaults() {
 	or(&s.FTP.User, "anonymous")
 	or(&s.FTP.Password, "guest")
 	or(&s.FTP.Connections, 4)
+	or(&s.Browser.Pages, 4)
+	or(&s.Browser.Width, 1280)
+	or(&s.Browser.Height, 800)
 	or(&s.Job.Memory, 128<<20)
 	or(&s.Job.MinFree, 256<<20)
 	or(&s.Job.Attempts, 3)
@@ -508,6 +543,9 @@ func (s *Settings) invalid() []*settingError {
 	errs.atLeast("concurrent_callbacks", s.ConcurrentCallbacks, 1)
 	errs.atLeast("concurrent_items", s.ConcurrentItems, 1)
 	errs.atLeast("concurrent_stages", s.ConcurrentStages, 1)
+	errs.atLeast("browser.pages", s.Browser.Pages, 1)
+	errs.atLeast("browser.width", s.Browser.Width, 1)
+	errs.atLeast("browser.height", s.Browser.Height, 1)
 	errs.oneOf("order", s.Order, OrderDepth, OrderBreadth)
 	errs.oneOf("media.checksum", s.Media.Checksum, "md5", "sha1", "sha256")
 	errs.oneOf("log.format", s.Log.Format, "console", "json")

@@ -24,6 +24,15 @@ func newBodies(env *crawl.Env) bodies {
 
 // read reads r to its end. size is what was announced, or -1; cut says that the body may end before it. The error is complete.
 func (b *bodies) read(req *crawl.Request, r io.Reader, size int64, cut bool) (crawl.Body, error) {
+	body, left, err := b.readOn(req, nil, r, size, cut)
+	if left != nil {
+		_ = left.Close() // The error in hand says more, and Close of the spool removes what is left.
+	}
+	return body, err
+}
+
+// readOn is read for what comes after a part, which is used up; nil is nothing. If the body breaks off and has gone to a file, what has come is returned too.
+func (b *bodies) readOn(req *crawl.Request, part *crawl.Part, r io.Reader, size int64, cut bool) (crawl.Body, *crawl.Part, error) {
 	most := b.max
 	if k := req.Knob().MaxSize; k != 0 {
 		most = k
@@ -31,14 +40,14 @@ func (b *bodies) read(req *crawl.Request, r io.Reader, size int64, cut bool) (cr
 	if cut && (most <= 0 || size <= most) {
 		size = -1
 	}
-	body, err := b.spool.Read(r, size, most)
+	body, left, err := b.spool.ReadOn(part, r, size, most)
 	if err != nil {
-		return crawl.Body{}, bodyError(req, err)
+		return crawl.Body{}, left, bodyError(req, err)
 	}
 	if n := body.Size(); b.warn > 0 && n > b.warn {
 		b.log.Warn("large body", zap.String("url", address(req)), zap.Int64("bytes", n), zap.Int64("warn_size", b.warn))
 	}
-	return body, nil
+	return body, nil, nil
 }
 
 // bodyError tells apart what the site did and what the spool's disk did.

@@ -17,11 +17,26 @@
 //   - connections that can be led to another address by Download.ConnectTo, and are all cut by Close (dial.go);
 //   - the limits of the body (body.go): a small one goes into memory, a large one into the spool, one that is too large is abandoned where that shows, if
 //     its length was announced before its first byte. Bodies are read to the end, so connections are used again;
+//   - what is left of a transfer that broke off, for the next attempt of the same request (resume.go);
 //   - a check of what cannot be sent, and of answers that nobody asked for (http.go).
 //
 // What is passed in the values of a context does not reach net/http: httptrace sees nothing here.
 //
 // net/http refuses a response with a header line that has no colon, and more than 256 KiB of headers; there, browsers and Scrapy differ.
+//
+// # Transfers that break off
+//
+// A body that was on its way into a spool file when the connection broke, the timeout came or the bytes were too few is kept, with its hash, for the next attempt: if it was
+// the answer to a GET without a Range of its own, has a strong ETag, or a Last-Modified and no ETag, does not say Accept-Ranges: none, and if the request has retries
+// left. The next attempt asks for the rest (Range and If-Range). What it gets, if it is the rest of the same version, is appended, and the response is the one that the whole
+// would have been, with the flag "resumed"; downloader/resumed_count counts them. If it is something else it is thrown away, and the whole is asked for at once: two versions
+// never meet in one file. A 5xx or a 429 in between changes nothing.
+//
+// An attempt that gets ahead by 1 MiB and a hundredth of the whole does not use up one of Retry.Times (DownloadError.Progress). Download.Timeout is for each attempt, so a
+// file that takes longer arrives in several, if its server has ranges. Download.MaxSize is for the whole.
+//
+// What is kept is at most 8 GiB, and 100 bodies or twice ConcurrentRequests, for at most 15 minutes; the oldest go first, and all at Close or when the disk is full.
+// With Download.AllowTruncated nothing is kept: what came is taken.
 //
 // # Errors
 //

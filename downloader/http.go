@@ -10,8 +10,10 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tulle-go/tulle/crawl"
@@ -35,6 +37,9 @@ type httpHandler struct {
 	bodies    bodies
 	timeout   time.Duration // Download.Timeout
 	allowCut  bool          // Download.AllowTruncated
+	retry     crawl.RetrySettings
+	parts     *parts
+	stats     *crawl.Stats
 	transport *http.Transport
 	dialer    *dialer
 	lanes     lanes
@@ -71,6 +76,9 @@ func newHTTP(env *crawl.Env) (*httpHandler, error) {
 		bodies:   newBodies(env),
 		timeout:  s.Download.Timeout,
 		allowCut: s.Download.AllowTruncated,
+		retry:    s.Retry,
+		parts:    newParts(idle, env.Log),
+		stats:    env.Stats,
 		dialer:   d,
 		lanes:    lanes{keep: s.ConcurrentRequests},
 		noAgent:  http.Header{"User-Agent": nil},
@@ -89,15 +97,16 @@ func newHTTP(env *crawl.Env) (*httpHandler, error) {
 	}, nil
 }
 
-// Close cuts all connections.
+// Close cuts all connections, and removes what is left of broken transfers.
 func (h *httpHandler) Close() error {
 	h.transport.CloseIdleConnections()
 	h.dialer.close()
 	h.lanes.close()
+	h.parts.close()
 	return nil
 }
 
-// Fetch sends the request once and reads the whole response.
+// Fetch sends the request once and reads the whole response. If an earlier attempt broke off it asks for the rest, and for the whole if what comes is not the rest.
 func (h *httpHandler) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
 	if ctx.Err() != nil {
 		return nil, givenUp(ctx, req)
@@ -109,69 +118,152 @@ func (h *httpHandler) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Res
 	if k := req.Knob().Timeout; k != 0 {
 		timeout = k
 	}
+	begun := h.parts.take(req)
 	l := h.lanes.take(ctx, timeout)
-	resp, err := h.exchange(l.ctx, req)
+	resp, left, err := h.exchange(l.ctx, req, begun)
+	if err == errOtherBody {
+		resp, left, err = h.exchange(l.ctx, req, nil)
+	}
 	expired := err != nil && context.Cause(l.ctx) == errExpired
 	h.lanes.give(l)
-	switch {
-	case err == nil:
+	if err == nil {
+		if left != nil {
+			h.keep(req, left)
+		}
 		return resp, nil
-	case ctx.Err() != nil:
+	}
+	if ctx.Err() != nil {
+		h.parts.remove(left)
 		return nil, givenUp(ctx, req)
-	case expired:
-		return nil, timedOut(req, timeout)
+	}
+	if expired {
+		err = timedOut(req, timeout)
+	}
+	if left != nil {
+		h.keep(req, left)
+		if failure, ok := errors.AsType[*crawl.DownloadError](err); ok {
+			failure.Progress = left.progress()
+		}
 	}
 	return nil, err
 }
 
-// exchange sends the request and reads the whole response. Its error does not tell whether ctx has ended.
-func (h *httpHandler) exchange(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+// keep keeps what has come of a broken transfer, if the request will be asked again.
+func (h *httpHandler) keep(req *crawl.Request, p *part) {
+	if times := h.retry.TimesOf(req); req.Retries < times || times > 0 && p.progress() {
+		h.parts.keep(req, p)
+	} else {
+		h.parts.remove(p)
+	}
+}
+
+// exchange sends the request and reads the whole response, or the rest of it if an earlier attempt has begun it. left is what the next attempt can go on with, if there
+// is one. Its error does not tell whether ctx has ended; if it is errOtherBody, the server is to be asked again.
+func (h *httpHandler) exchange(ctx context.Context, req *crawl.Request, begun *part) (resp *crawl.Response, left *part, err error) {
 	start := time.Now()
-	in, err := h.transport.RoundTrip(h.outgoing(ctx, req))
+	in, err := h.transport.RoundTrip(h.outgoing(ctx, req, begun))
 	if err != nil {
 		kind := kindOf(err)
 		if !sendable(req) {
 			kind = crawl.KindRequest
 		}
-		return nil, failed(req, kind, err)
+		return nil, begun, failed(req, kind, err)
 	}
 	defer in.Body.Close()
 	timing := crawl.Timing{Start: start, Latency: time.Since(start)}
-	if unasked(req, in.StatusCode) {
-		return nil, failed(req, crawl.KindConnection, fmt.Errorf("status %s was not asked for", in.Status))
+	if begun != nil {
+		switch status := in.StatusCode; {
+		case status == http.StatusPartialContent && begun.continuedBy(in):
+		case status >= 400 && slices.Contains(h.retry.Statuses, status):
+			left, begun = begun, nil
+		default:
+			h.parts.remove(begun)
+			begun = nil
+			if status == http.StatusPartialContent || status == http.StatusRequestedRangeNotSatisfiable {
+				return nil, nil, errOtherBody
+			}
+		}
 	}
-	resp := &crawl.Response{
+	if begun == nil && unasked(req, in.StatusCode) {
+		return nil, nil, failed(req, crawl.KindConnection, fmt.Errorf("status %s was not asked for", in.Status))
+	}
+	resp = &crawl.Response{
 		Request: req,
 		URL:     req.URL,
 		Status:  in.StatusCode,
 		Header:  in.Header,
 		Proto:   in.Proto,
 	}
-	if hasBody(req.Method, in.StatusCode) {
-		if err := h.readBody(ctx, in, resp); err != nil {
-			return nil, err
+	switch {
+	case begun != nil:
+		left, err = h.readRest(begun, in, resp)
+	case hasBody(req.Method, in.StatusCode):
+		var own *part // never of a status that is asked again
+		if own, err = h.readBody(ctx, in, resp); own != nil {
+			left = own
 		}
+	}
+	if err != nil {
+		return nil, left, err
 	}
 	timing.Total = time.Since(start)
 	resp.Timing = timing
-	return resp, nil
+	return resp, left, nil
 }
 
-func (h *httpHandler) readBody(ctx context.Context, in *http.Response, resp *crawl.Response) (err error) {
-	if !h.allowCut {
-		resp.Body, err = h.bodies.read(resp.Request, in.Body, in.ContentLength, false)
-		return err
+// readBody reads a body. If it breaks off and can be continued, that part of it is returned with the error.
+func (h *httpHandler) readBody(ctx context.Context, in *http.Response, resp *crawl.Response) (left *part, err error) {
+	if h.allowCut {
+		r := &cutReader{ctx: ctx, r: in.Body}
+		resp.Body, err = h.bodies.read(resp.Request, r, in.ContentLength, true)
+		if r.cut {
+			resp.Flags = []string{"truncated"}
+		}
+		return nil, err
 	}
-	r := &cutReader{ctx: ctx, r: in.Body}
-	resp.Body, err = h.bodies.read(resp.Request, r, in.ContentLength, true)
-	if r.cut {
-		resp.Flags = []string{"truncated"}
+	var file *crawl.Part
+	resp.Body, file, err = h.bodies.readOn(resp.Request, nil, in.Body, in.ContentLength, false)
+	h.makeRoom(err)
+	if file == nil {
+		return nil, err
 	}
-	return err
+	if left = newPart(resp.Request, in, file); left == nil {
+		_ = file.Close() // As in bodies.read.
+	}
+	return left, err
 }
 
-// outgoing makes net/http's request of ours. Credentials in the URL are not sent: only http.Client would do that.
-func (h *httpHandler) outgoing(ctx context.Context, req *crawl.Request) *http.Request {
+// readRest reads what comes after a part, and makes of both the response that the whole would have been.
+func (h *httpHandler) readRest(begun *part, in *http.Response, resp *crawl.Response) (left *part, err error) {
+	had := begun.file.Size()
+	resp.Body, begun.file, err = h.bodies.readOn(resp.Request, begun.file, in.Body, begun.whole, false)
+	h.makeRoom(err)
+	if err != nil {
+		if begun.file == nil {
+			return nil, err
+		}
+		begun.gained = begun.file.Size() - had
+		return begun, err
+	}
+	if n := resp.Body.Size(); n != begun.whole {
+		err = fmt.Errorf("the body has %d bytes, where %d were announced", n, begun.whole)
+		_ = resp.Close()
+		return nil, failed(resp.Request, crawl.KindTruncated, err)
+	}
+	resp.Status, resp.Header, resp.Flags = http.StatusOK, begun.merged(in.Header), []string{"resumed"}
+	h.stats.Inc("downloader/resumed_count")
+	return nil, nil
+}
+
+// makeRoom gives up what is left of broken transfers if the disk is full.
+func (h *httpHandler) makeRoom(err error) {
+	if errors.Is(err, syscall.ENOSPC) {
+		h.parts.clear()
+	}
+}
+
+// outgoing makes net/http's request of ours, for what comes after begun if that is not nil. Credentials in the URL are not sent: only http.Client would do that.
+func (h *httpHandler) outgoing(ctx context.Context, req *crawl.Request, begun *part) *http.Request {
 	out := http.Request{Method: req.Method, URL: req.URL, Header: req.Header}
 	if _, ok := req.Header["User-Agent"]; !ok {
 		// Without the key net/http would introduce itself as Go-http-client.
@@ -180,6 +272,10 @@ func (h *httpHandler) outgoing(ctx context.Context, req *crawl.Request) *http.Re
 			out.Header = maps.Clone(req.Header)
 			out.Header["User-Agent"] = nil
 		}
+	}
+	if begun != nil {
+		out.Header = maps.Clone(out.Header)
+		begun.ask(out.Header)
 	}
 	if host := req.Header["Host"]; len(host) > 0 {
 		out.Host = host[0]
@@ -246,12 +342,7 @@ func unasked(req *crawl.Request, status int) bool {
 	case http.StatusSwitchingProtocols:
 		return true
 	case http.StatusPartialContent:
-		for name := range req.Header {
-			if strings.EqualFold(name, "Range") {
-				return false
-			}
-		}
-		return true
+		return values(req.Header, "Range") == nil
 	}
 	return false
 }

@@ -52,7 +52,7 @@ func slowSite() (connect dial, over *sync.WaitGroup) {
 				drip, _ := time.ParseDuration(q.Get("drip"))
 				_, _ = fmt.Sscan(q.Get("n"), &n)
 				time.Sleep(wait)
-				_, err = fmt.Fprintf(far, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", n)
+				_, err = fmt.Fprintf(far, "HTTP/1.1 200 OK\r\nEtag: %q\r\nContent-Length: %d\r\n\r\n", req.URL.Path, n)
 				for ; err == nil && n > 0; n-- {
 					time.Sleep(drip)
 					_, err = io.WriteString(far, "x")

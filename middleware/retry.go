@@ -21,7 +21,8 @@ import (
 // Retry-After, whichever is later. With 429 and 503 Retry-After holds the whole slot (RFC 6585, section 4; RFC 9110, section 15.6.4).
 //
 // After Retry.Times, or the request's RetryTimes, a status is handed on as a response and a failure as the error that it is. DontRetry does so at once. A status in
-// HandleStatus is retried all the same, as in Scrapy.
+// HandleStatus is retried all the same, as in Scrapy. An attempt that brought the next part of a large body ([crawl.DownloadError].Progress) is not counted among
+// Retry.Times and does not change the priority: a large file arrives over a line that breaks again and again, as long as it gets ahead.
 //
 // Stats: retry/count, retry/reason_count/REASON ("503 Service Unavailable", "timeout"), retry/max_reached.
 func Retry(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
@@ -44,18 +45,18 @@ func (r *retry) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response,
 	resp, err := r.next.Fetch(ctx, req)
 	switch {
 	case err != nil:
-		kind, ok := passing(err)
-		if !ok || ctx.Err() != nil {
+		failed := passing(err)
+		if failed == nil || ctx.Err() != nil {
 			return nil, err
 		}
-		again := r.again(req, kind)
+		again := r.again(req, string(failed.Kind), failed.Progress)
 		if again == nil {
 			return nil, err
 		}
 		again.Err = err
 		return nil, again
 	case resp.Status >= 400 && slices.Contains(r.Statuses, resp.Status):
-		again := r.again(req, statusReason(resp.Status))
+		again := r.again(req, statusReason(resp.Status), false)
 		if again == nil {
 			return resp, nil
 		}
@@ -73,30 +74,26 @@ func (r *retry) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response,
 	return resp, nil
 }
 
-// passing reports whether a failure may pass, and what to call it.
-func passing(err error) (string, bool) {
+// passing returns a failure that may pass, or nil.
+func passing(err error) *crawl.DownloadError {
 	var failed *crawl.DownloadError
 	if !errors.As(err, &failed) {
-		return "", false
+		return nil
 	}
 	switch failed.Kind {
 	case crawl.KindTimeout, crawl.KindDNS, crawl.KindRefused, crawl.KindConnection, crawl.KindTruncated:
-		return string(failed.Kind), true
+		return failed
 	}
-	return "", false
+	return nil
 }
 
-// again is how a request is asked once more, or nil if it was asked often enough.
-func (r *retry) again(req *crawl.Request, reason string) *crawl.RescheduleError {
-	knobs := req.Knob()
-	times := r.Times
-	if knobs.RetryTimes != 0 {
-		times = knobs.RetryTimes
-	}
-	if knobs.DontRetry || times <= 0 {
+// again is how a request is asked once more, or nil if it was asked often enough. An attempt that has made progress is not held against it.
+func (r *retry) again(req *crawl.Request, reason string, progress bool) *crawl.RescheduleError {
+	times := r.TimesOf(req)
+	if times == 0 {
 		return nil
 	}
-	if req.Retries >= times {
+	if req.Retries >= times && !progress {
 		r.stats.Inc("retry/max_reached")
 		r.log.Debug("gave up retrying", zap.Stringer("request", req), zap.String("reason", reason), zap.Int("retries", req.Retries))
 		return nil
@@ -104,8 +101,10 @@ func (r *retry) again(req *crawl.Request, reason string) *crawl.RescheduleError 
 	r.stats.Inc("retry/count")
 	r.stats.Inc("retry/reason_count/" + reason)
 	c := repeat(req)
-	c.Retries++
-	c.Priority += r.PriorityAdjust
+	if !progress {
+		c.Retries++
+		c.Priority += r.PriorityAdjust
+	}
 	after := r.backOff(req.Retries)
 	r.log.Debug("retrying", zap.Stringer("request", req), zap.String("reason", reason), zap.Duration("after", after))
 	return &crawl.RescheduleError{Request: c, After: after, Reason: reason}

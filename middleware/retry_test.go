@@ -47,6 +47,37 @@ func TestRetryKinds(t *testing.T) {
 	}
 }
 
+// A transfer that gets ahead does not use up its attempts. One that does not get ahead any more does.
+func TestRetryOfTransfersThatGetAhead(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	ahead := 50
+	site := serve(func(req *crawl.Request) (*crawl.Response, error) {
+		ahead--
+		return nil, &crawl.DownloadError{Kind: crawl.KindTruncated, URL: req.URL.String(), Err: errors.New("broken"), Progress: ahead >= 0}
+	})
+	f := buildRetry(t, b, site)
+	req := crawl.Get("http://h/")
+	req.Retries, req.Priority = 2, 7
+	_, err := f.Fetch(t.Context(), req)
+	again := requireAgain(t, err)
+	require.Equal(t, 2, again.Request.Retries)
+	require.Equal(t, 7, again.Request.Priority)
+	require.Equal(t, 4*time.Second, again.After, "it waits nonetheless")
+	_, err = follow(t.Context(), f, again.Request)
+	require.Error(t, err)
+	require.Len(t, site.asked, 51)
+	require.EqualValues(t, 50, b.Stats.Int("retry/count"))
+
+	ahead = 50
+	for _, knobs := range []crawl.Knobs{{DontRetry: true}, {RetryTimes: -1}} {
+		req.Knobs = &knobs
+		_, err = f.Fetch(t.Context(), req)
+		var again *crawl.RescheduleError
+		require.False(t, errors.As(err, &again), "who wants no retries gets none")
+	}
+}
+
 func TestRetryStatus(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

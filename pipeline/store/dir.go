@@ -51,6 +51,7 @@ type Dir struct {
 // the next Dir that is opened removes it.
 type workshop struct {
 	name string
+	root *os.Root // the folder, so that the way to it is not walked for every file
 	lock *os.File
 	mode fs.FileMode // of files, as the umask allows
 }
@@ -264,6 +265,7 @@ func (d *Dir) Close() error {
 	defer d.mu.Unlock()
 	var err error
 	if d.work != nil {
+		_ = d.work.root.Close()
 		err = d.root.RemoveAll(d.work.name)
 		_ = d.work.lock.Close()
 		d.work = nil
@@ -358,7 +360,7 @@ func (d *Dir) create() (string, *os.File, error) {
 			return "", nil, err
 		}
 		tmp := d.tempName(work)
-		f, err := d.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		f, err := work.root.OpenFile(path.Base(tmp), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if err == nil {
 			return tmp, f, nil
 		}
@@ -428,8 +430,12 @@ func (d *Dir) newWorkshop(name string) (*workshop, error) {
 	if state == lockBusy || gone != nil || !os.SameFile(mine, there) {
 		return nil, f.Close()
 	}
+	root, err := d.root.OpenRoot(name)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	// The folder has what the umask leaves of 0755, so this is what it leaves of 0644.
-	return &workshop{name: name, lock: f, mode: mine.Mode().Perm() & 0o644}, nil
+	return &workshop{name: name, root: root, lock: f, mode: mine.Mode().Perm() & 0o644}, nil
 }
 
 // abandon forgets a workshop that is gone.
@@ -437,7 +443,7 @@ func (d *Dir) abandon(work *workshop) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.work == work {
-		_ = work.lock.Close()
+		_ = work.lock.Close() // The root is closed when nobody has it any more: others may be at work in it.
 		d.work = nil
 	}
 }

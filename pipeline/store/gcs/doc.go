@@ -15,8 +15,8 @@
 // that begin with tulle-, percent-encoded as in package s3; its type is the object's Content-Type. Google takes 8 KiB of metadata: of a larger record the final URL is
 // left out first, then the thumbnails, which are found again by their names.
 //
-// Files above 8 MiB go up by resumable uploads, which go on after a broken connection. However many files there are, they take no more memory than four pieces of
-// 8 MiB and a small buffer each. What arrived is held against its MD5. Nothing is visible before all of it is there, and a crash leaves nothing that costs money.
+// Files above 5 MiB go up by resumable uploads, which go on after a broken connection. However many files there are, they take no more memory than four pieces of
+// 5 MiB and a small buffer each. What arrived is held against its MD5. Nothing is visible before all of it is there, and a crash leaves nothing that costs money.
 //
 // # Where things are
 //

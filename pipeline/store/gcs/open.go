@@ -87,7 +87,7 @@ func newTransport() *http.Transport {
 
 // connect finds credentials and looks at the bucket with them.
 func (s *Store) connect(ctx context.Context, endpoint string, anonymous bool, set *crawl.GCSSettings, log *zap.Logger) (updates bool, err error) {
-	var rt http.RoundTripper = s.transport
+	var rt http.RoundTripper = &objects.Watch{Next: s.transport}
 	if !anonymous {
 		// Tokens are fetched for as long as the store is open, which is longer than ctx lives.
 		life := context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, &http.Client{Transport: s.transport})
@@ -95,7 +95,7 @@ func (s *Store) connect(ctx context.Context, endpoint string, anonymous bool, se
 		if err != nil {
 			return false, err
 		}
-		rt = &oauth2.Transport{Source: creds.TokenSource, Base: s.transport}
+		rt = &oauth2.Transport{Source: creds.TokenSource, Base: rt}
 	}
 	s.client = &client{
 		// A 308 is an answer here, and nothing else is redirected.

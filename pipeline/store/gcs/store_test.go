@@ -68,7 +68,7 @@ func TestWhatGoesOverTheWire(t *testing.T) {
 			ranges = append(ranges, c)
 		}
 	}
-	require.Equal(t, []string{"bytes 0-8388607/*", "bytes 8388608-16777215/*", "bytes 16777216-17825791/17825792"}, ranges)
+	require.Equal(t, []string{"bytes 0-5242879/*", "bytes 5242880-10485759/*", "bytes 10485760-15728639/*", "bytes 15728640-17825791/17825792"}, ranges)
 	require.True(t, bytes.Equal(patternOf(t, 17<<20), content(t, s, "full/large")))
 	w.take()
 
@@ -186,14 +186,14 @@ func TestResume(t *testing.T) {
 		f    resumable
 		want []string
 	}{
-		{"all well", resumable{}, []string{"bytes 0-8388607/*", "bytes 8388608-10485759/10485760"}},
+		{"all well", resumable{}, []string{"bytes 0-5242879/*", "bytes 5242880-10485759/10485760"}},
 		{"the server keeps less", resumable{keep: []int{mib, 2 * mib}}, []string{
-			"bytes 0-8388607/*", "bytes 1048576-8388607/*", "bytes 3145728-8388607/*", "bytes 8388608-10485759/10485760",
+			"bytes 0-5242879/*", "bytes 1048576-5242879/*", "bytes 3145728-5242879/*", "bytes 5242880-10485759/10485760",
 		}},
-		{"it keeps nothing, once", resumable{keep: []int{0}}, []string{"bytes 0-8388607/*", "bytes */*", "bytes 0-8388607/*", "bytes 8388608-10485759/10485760"}},
-		{"it breaks after some", resumable{keep: []int{mib}, fail: 1}, []string{"bytes 0-8388607/*", "bytes */*", "bytes 1048576-8388607/*", "bytes 8388608-10485759/10485760"}},
-		{"it breaks with all of the last", resumable{keep: []int{8 * mib, 2 * mib}, fail: 2}, []string{
-			"bytes 0-8388607/*", "bytes */*", "bytes 8388608-10485759/10485760", "bytes */10485760",
+		{"it keeps nothing, once", resumable{keep: []int{0}}, []string{"bytes 0-5242879/*", "bytes */*", "bytes 0-5242879/*", "bytes 5242880-10485759/10485760"}},
+		{"it breaks after some", resumable{keep: []int{mib}, fail: 1}, []string{"bytes 0-5242879/*", "bytes */*", "bytes 1048576-5242879/*", "bytes 5242880-10485759/10485760"}},
+		{"it breaks with all of the last", resumable{keep: []int{5 * mib, 5 * mib}, fail: 2}, []string{
+			"bytes 0-5242879/*", "bytes */*", "bytes 5242880-10485759/10485760", "bytes */10485760",
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -17,7 +17,7 @@
 // begin with tulle-, percent-encoded; its type is the object's Content-Type. S3 takes 2 KB of metadata: of a larger record the final URL is left out first, then the
 // thumbnails, which are found again by their names.
 //
-// Files above 8 MiB go up in parts, and may have 10,000 of those: 78 GiB. However many files there are, they take no more memory than four parts and a small buffer each.
+// Files above 5 MiB go up in parts, and may have 10,000 of those: 48 GiB. However many files there are, they take no more memory than four parts and a small buffer each.
 // Nothing is visible before all of it is there. A crash may leave parts behind, which cost money and are seen by nobody: let the bucket's life cycle rules abort
 // incomplete uploads (AbortIncompleteMultipartUpload).
 //

@@ -42,7 +42,7 @@ func Open(ctx context.Context, uri string, env *crawl.Env) (crawl.Store, error) 
 		return nil, err
 	}
 	set := &env.Settings.AWS
-	endpoint, err := parseEndpoint(firstOf(set.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"), amazon))
+	endpoint, err := Endpoint(set)
 	if err != nil {
 		return nil, err
 	}
@@ -61,16 +61,17 @@ func Open(ctx context.Context, uri string, env *crawl.Env) (crawl.Store, error) 
 
 // connect finds credentials and looks at the bucket with them.
 func (s *Store) connect(ctx context.Context, endpoint *url.URL, set *crawl.AWSSettings, log *zap.Logger) error {
-	creds, err := findCredentials(ctx, set)
+	creds, err := Credentials(ctx, set)
 	if err != nil {
 		return err
 	}
+	watched := &objects.Watch{Next: s.transport}
 	opts := minio.Options{
-		Creds: creds, Secure: endpoint.Scheme == "https", Transport: s.transport,
-		Region: firstOf(set.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION")),
+		Creds: creds, Secure: endpoint.Scheme == "https", Transport: watched,
+		Region: Region(set),
 	}
 	look := opts
-	tongue := &tongue{next: s.transport}
+	tongue := &tongue{next: watched}
 	look.MaxRetries, look.Transport = checkTries, tongue
 	first, err := minio.NewCore(endpoint.Host, &look)
 	if err != nil {
@@ -133,6 +134,16 @@ func (t *tongue) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// Endpoint is the server that the settings name, or the environment: its scheme and host. Without either it is Amazon's.
+func Endpoint(set *crawl.AWSSettings) (*url.URL, error) {
+	return parseEndpoint(firstOf(set.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"), amazon))
+}
+
+// Region is the one that the settings name, or the environment; "" is none.
+func Region(set *crawl.AWSSettings) string {
+	return firstOf(set.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
+}
+
 // parseEndpoint reads the address of a server. Without a scheme it is https.
 func parseEndpoint(raw string) (*url.URL, error) {
 	if !strings.Contains(raw, "://") {
@@ -149,8 +160,8 @@ func parseEndpoint(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// findCredentials returns those of the settings, else those that the environment, a file or the machine gives.
-func findCredentials(ctx context.Context, set *crawl.AWSSettings) (*credentials.Credentials, error) {
+// Credentials are those of the settings, else those that the environment, a file or the machine gives. Temporary ones are renewed by whoever uses them.
+func Credentials(ctx context.Context, set *crawl.AWSSettings) (*credentials.Credentials, error) {
 	switch {
 	case set.AccessKeyID != "" && set.SecretAccessKey != "":
 		return credentials.NewStaticV4(set.AccessKeyID, set.SecretAccessKey, set.SessionToken), nil

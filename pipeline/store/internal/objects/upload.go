@@ -13,8 +13,8 @@ const (
 	// smallSize is what a file may have to go through a small buffer. Most pictures do.
 	smallSize = 256 << 10
 	// PartSize is the size of the parts that larger files go up in, and of the buffers they go through: S3 takes no parts below 5 MiB, and Google's are multiples
-	// of 256 KiB.
-	PartSize = 8 << 20
+	// of 256 KiB. Not larger: with the collector's room for garbage, GOGC 400, each byte of a buffer costs up to five.
+	PartSize = 5 << 20
 	// partsAtOnce is how many of those buffers there are.
 	partsAtOnce = 4
 )
