@@ -27,7 +27,8 @@
 //
 // out.go takes it, if there is room in ConcurrentItems, and hands it to a worker; item.go sends it through the stages of the pipeline chain, the last of which
 // are the feeds, and gives its place back. A stage that needs a picture asks Env.Fetcher, which is fetch.go: its requests stand in queues of their own, before all
-// pages of their hosts, and the loop starts them first.
+// pages of their hosts, and the loop starts them first. Only where files arrive faster than their pipeline stores them do pages go ahead: media waits for the
+// pipeline then, and pages don't. When items are full and wait for media, fetch.go's crowd says for which host.
 //
 // # Who owns what
 //

@@ -131,7 +131,7 @@ func New(spider *crawl.Spider, settings crawl.Settings) (*Engine, error) {
 		filtered: e.stats.Counter("dupefilter/filtered"), received: e.stats.Counter("response_received_count"),
 		pages: e.stats.Counter("page_count"), scraped: e.stats.Counter("item_scraped_count"),
 	}
-	e.loop = &loop{e: e, box: box{wake: make(chan struct{}, 1)}, starting: true}
+	e.loop = &loop{e: e, box: box{wake: make(chan struct{}, 1)}, media: mediaQueue{e: e}, starting: true}
 	return e, nil
 }
 
@@ -196,7 +196,7 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 func (e *Engine) end() {
 	for _, ev := range e.loop.box.close() {
 		if ev.kind == mediaAsked || ev.kind == mediaAgain {
-			go ev.media.finish(nil, crawl.ErrStopping)
+			go e.finish(ev.media, nil, crawl.ErrStopping)
 		}
 	}
 	close(e.ended)

@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"container/heap"
 	"context"
 	"errors"
-	"slices"
+	"sync/atomic"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/tulle-go/tulle/crawl"
 )
@@ -32,20 +35,28 @@ func (f fetcher) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response
 // Submit queues the request with the loop.
 func (f fetcher) Submit(ctx context.Context, req *crawl.Request, done func(*crawl.Response, error)) {
 	e := f.e
-	j := &mediaJob{e: e, ctx: ctx, req: req, done: done}
+	j := &mediaJob{ctx: ctx, req: req, done: done}
 	if err := usable(req); err != nil {
-		go j.finish(nil, err)
+		go e.finish(j, nil, err)
 		return
 	}
 	if !e.running.Load() {
-		go j.finish(nil, errNotRunning)
+		go e.finish(j, nil, errNotRunning)
 		return
 	}
 	j.slot = req.Slot()
-	j.unwatch = context.AfterFunc(ctx, func() { e.loop.box.post(event{kind: mediaGone, media: j}) })
+	j.unwatch = watch(ctx, func() { e.loop.box.post(event{kind: mediaGone, media: j}) })
 	if !e.loop.box.post(event{kind: mediaAsked, media: j}) {
-		go j.finish(nil, crawl.ErrStopping)
+		go e.finish(j, nil, crawl.ErrStopping)
 	}
+}
+
+// watch calls f when ctx ends. A context that can do so itself costs less than context.AfterFunc makes of it, and there may be tens of thousands.
+func watch(ctx context.Context, f func()) (stop func() bool) {
+	if own, ok := ctx.(interface{ AfterFunc(f func()) func() bool }); ok {
+		return own.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // errNotRunning is the answer to an Opener that asks for something.
@@ -60,21 +71,20 @@ func usable(req *crawl.Request) error {
 
 // mediaJob is a submitted request, from Submit until done has returned.
 type mediaJob struct {
-	e       *Engine
 	ctx     context.Context
 	req     *crawl.Request
 	slot    string
 	done    func(*crawl.Response, error)
 	unwatch func() bool
-	next    *crawl.RescheduleError // set by the goroutine that ran it, before mediaAgain
+	again   *crawl.RescheduleError // why it is to be asked again; set by the goroutine that ran it, before mediaAgain
 
 	// Owned by the loop.
-	state   jobState
-	due     time.Time // in delayed: when it may go on
-	lastErr error     // why it waits to be asked again
+	state      jobState
+	next, prev *mediaJob // its neighbours in the slot, while it is queued
+	due        *wait     // while it is delayed
 }
 
-type jobState int
+type jobState byte
 
 const (
 	jobNew jobState = iota // the loop has not heard of it
@@ -85,43 +95,83 @@ const (
 )
 
 // finish answers whoever asked. A panic of theirs is logged.
-func (j *mediaJob) finish(resp *crawl.Response, err error) {
+func (e *Engine) finish(j *mediaJob, resp *crawl.Response, err error) {
 	if j.unwatch != nil {
 		j.unwatch()
 	}
-	j.e.guard("media", func() { j.done(resp, err) })
+	e.guard("media", func() { j.done(resp, err) })
 }
 
-// mediaQueue holds submitted requests, slot by slot. It belongs to the loop.
+// mediaQueue holds submitted requests, slot by slot. It belongs to the loop. Tens of thousands may wait in one slot, or each in its own: nothing looks at all
+// of them but takeAll.
 type mediaQueue struct {
-	jobs    int // submitted and not done
-	slots   map[string]*mediaSlot
-	ready   []*mediaSlot // may be tried, in turn
-	timed   []*mediaSlot // may be tried at a time: few, so a list does
-	delayed []*mediaJob  // wait to be asked again
-	nextDue time.Time    // of the first in delayed
-	ending  time.Time    // in a stop: what has not begun by then fails
+	e      *Engine
+	jobs   int // submitted and not done
+	slots  map[string]*mediaSlot
+	ready  []*mediaSlot // may be tried, in turn
+	waits  waits        // for a time
+	ending time.Time    // in a stop: what has not begun by then fails
 }
 
-// mediaSlot is one slot's jobs, oldest first.
+// mediaSlot is one slot's jobs.
 type mediaSlot struct {
-	name   string
-	jobs   []*mediaJob
-	isIn   bool      // in ready
-	wakeAt time.Time // the slot stands in timed, to be tried then; zero: it is tried after a release
+	name        string
+	first, last *mediaJob // those that are queued, oldest first
+	jobs        int       // those too that are delayed or run
+	isIn        bool      // in ready
+	due         *wait     // it is tried then; nil: after a release
+}
+
+// wait is a job, or a slot, that waits for a time.
+type wait struct {
+	at   time.Time
+	pos  int // in waits
+	job  *mediaJob
+	slot *mediaSlot
+}
+
+// waits is a heap, the earliest on top.
+type waits []*wait
+
+var _ heap.Interface = (*waits)(nil)
+
+func (w waits) Len() int           { return len(w) }
+func (w waits) Less(i, k int) bool { return w[i].at.Before(w[k].at) }
+
+func (w waits) Swap(i, k int) {
+	w[i], w[k] = w[k], w[i]
+	w[i].pos, w[k].pos = i, k
+}
+
+// Push implements heap.Interface.
+func (w *waits) Push(x any) {
+	e := x.(*wait)
+	e.pos = len(*w)
+	*w = append(*w, e)
+}
+
+// Pop implements heap.Interface.
+func (w *waits) Pop() any {
+	last := len(*w) - 1
+	e := (*w)[last]
+	(*w)[last] = nil
+	*w = (*w)[:last]
+	return e
 }
 
 // ask takes a new job, unless its owner has left before the loop heard of it.
 func (q *mediaQueue) ask(j *mediaJob) {
 	if j.state == jobOver {
-		go j.finish(nil, context.Cause(j.ctx))
+		go q.e.finish(j, nil, context.Cause(j.ctx))
 		return
 	}
 	q.jobs++
+	q.enter(j)
 	q.enqueue(j)
 }
 
-func (q *mediaQueue) enqueue(j *mediaJob) {
+// enter counts a job in its slot, until it leaves.
+func (q *mediaQueue) enter(j *mediaJob) {
 	if q.slots == nil {
 		q.slots = make(map[string]*mediaSlot)
 	}
@@ -130,11 +180,49 @@ func (q *mediaQueue) enqueue(j *mediaJob) {
 		s = &mediaSlot{name: j.slot}
 		q.slots[j.slot] = s
 	}
+	s.jobs++
+}
+
+func (q *mediaQueue) leave(j *mediaJob) {
+	s := q.slots[j.slot]
+	s.jobs--
+	q.forget(s)
+}
+
+// forget drops a slot that nobody needs.
+func (q *mediaQueue) forget(s *mediaSlot) {
+	if s.jobs == 0 && !s.isIn && s.due == nil {
+		delete(q.slots, s.name)
+	}
+}
+
+func (q *mediaQueue) enqueue(j *mediaJob) {
+	s := q.slots[j.slot]
 	j.state = jobQueued
-	s.jobs = append(s.jobs, j)
-	if s.wakeAt.IsZero() && len(s.jobs) == 1 {
+	j.prev, s.last = s.last, j
+	if j.prev != nil {
+		j.prev.next = j
+		return // the slot is waiting already
+	}
+	s.first = j
+	if s.due == nil {
 		q.try(s)
 	}
+}
+
+// unlink takes a job out of its slot's queue.
+func (s *mediaSlot) unlink(j *mediaJob) {
+	if j.prev != nil {
+		j.prev.next = j.next
+	} else {
+		s.first = j.next
+	}
+	if j.next != nil {
+		j.next.prev = j.prev
+	} else {
+		s.last = j.prev
+	}
+	j.next, j.prev = nil, nil
 }
 
 func (q *mediaQueue) try(s *mediaSlot) {
@@ -146,7 +234,7 @@ func (q *mediaQueue) try(s *mediaSlot) {
 
 // released lets a slot that waits for a place be tried.
 func (q *mediaQueue) released(slot string) {
-	if s := q.slots[slot]; s != nil && s.wakeAt.IsZero() {
+	if s := q.slots[slot]; s != nil && s.first != nil && s.due == nil {
 		q.try(s)
 	}
 }
@@ -156,68 +244,55 @@ func (q *mediaQueue) admit(l *loop, now time.Time) (wake time.Time) {
 	if q.jobs == 0 {
 		return time.Time{}
 	}
-	if !q.ending.IsZero() {
-		if !now.Before(q.ending) {
-			q.giveUp()
-			return time.Time{}
-		}
-		wake = q.ending
+	if !q.ending.IsZero() && !now.Before(q.ending) {
+		l.e.giveUp(q.takeAll())
+		return time.Time{}
 	}
-	q.wakeDelayed(now)
-	wake = earlier(wake, q.nextDue)
-	q.timed = slices.DeleteFunc(q.timed, func(s *mediaSlot) bool {
-		if s.wakeAt.After(now) {
-			wake = earlier(wake, s.wakeAt)
-			return false
-		}
-		s.wakeAt = time.Time{}
-		q.try(s)
-		return true
-	})
+	q.awake(now)
 	for len(q.ready) > 0 && l.active < l.e.settings.ConcurrentRequests && !l.e.starve(l.e.mediaFull) {
 		s := q.ready[0]
 		q.ready = q.ready[1:]
 		s.isIn = false
-		if len(s.jobs) == 0 {
-			delete(q.slots, s.name)
+		if s.first == nil {
+			q.forget(s)
 			continue
 		}
 		ok, at := l.sched.Reserve(s.name, now)
 		if !ok {
-			if s.wakeAt = at; !at.IsZero() {
-				q.timed = append(q.timed, s)
-				wake = earlier(wake, at)
+			if !at.IsZero() {
+				s.due = &wait{at: at, slot: s}
+				heap.Push(&q.waits, s.due)
 			}
 			continue
 		}
-		j := s.jobs[0]
-		s.jobs[0] = nil
-		if s.jobs = s.jobs[1:]; len(s.jobs) == 0 {
-			delete(q.slots, s.name)
-		} else {
+		j := s.first
+		s.unlink(j)
+		if s.first != nil {
 			q.try(s)
 		}
 		j.state = jobRunning
 		l.active++
-		l.e.workers.do(mediaRun{j})
+		l.e.workers.do(mediaRun{l.e, j})
+	}
+	wake = q.ending
+	if len(q.waits) > 0 {
+		wake = earlier(wake, q.waits[0].at)
 	}
 	return wake
 }
 
-// wakeDelayed queues what has waited long enough to be asked again.
-func (q *mediaQueue) wakeDelayed(now time.Time) {
-	if q.nextDue.IsZero() || q.nextDue.After(now) {
-		return
-	}
-	q.nextDue = time.Time{}
-	q.delayed = slices.DeleteFunc(q.delayed, func(j *mediaJob) bool {
-		if j.due.After(now) {
-			q.nextDue = earlier(q.nextDue, j.due)
-			return false
+// awake lets go on what has waited long enough.
+func (q *mediaQueue) awake(now time.Time) {
+	for len(q.waits) > 0 && !q.waits[0].at.After(now) {
+		w := heap.Pop(&q.waits).(*wait)
+		if w.job != nil {
+			w.job.due = nil
+			q.enqueue(w.job)
+			continue
 		}
-		q.enqueue(j)
-		return true
-	})
+		w.slot.due = nil
+		q.try(w.slot)
+	}
 }
 
 // earlier is the earlier of two times, of which zero is none.
@@ -230,10 +305,12 @@ func earlier(a, b time.Time) time.Time {
 
 // again holds a request that a middleware wants to be asked again.
 func (q *mediaQueue) again(l *loop, j *mediaJob) {
-	re := j.next
+	re := j.again
 	l.holdSlot(j.slot, re)
 	if re.Request != nil {
+		q.leave(j)
 		j.req, j.slot = re.Request, re.Request.Slot()
+		q.enter(j)
 	}
 	err := usable(j.req)
 	if err == nil && j.ctx.Err() != nil {
@@ -241,17 +318,15 @@ func (q *mediaQueue) again(l *loop, j *mediaJob) {
 	}
 	if err != nil {
 		q.end(j)
-		go j.finish(nil, err)
+		go q.e.finish(j, nil, err)
 		return
 	}
-	j.lastErr = re
 	if re.After <= 0 {
 		q.enqueue(j)
 		return
 	}
-	j.state, j.due = jobDelayed, l.now.Add(re.After)
-	q.delayed = append(q.delayed, j)
-	q.nextDue = earlier(q.nextDue, j.due)
+	j.state, j.due = jobDelayed, &wait{at: l.now.Add(re.After), job: j}
+	heap.Push(&q.waits, j.due)
 }
 
 // drop removes a job whose owner has left, unless it runs: then its context ends it.
@@ -261,58 +336,130 @@ func (q *mediaQueue) drop(j *mediaJob) {
 		j.state = jobOver // ask will answer
 		return
 	case jobQueued:
-		if s := q.slots[j.slot]; s != nil {
-			if i := slices.Index(s.jobs, j); i >= 0 {
-				s.jobs = slices.Delete(s.jobs, i, i+1)
-			}
-		}
+		q.slots[j.slot].unlink(j)
 	case jobDelayed:
-		if i := slices.Index(q.delayed, j); i >= 0 {
-			q.delayed = slices.Delete(q.delayed, i, i+1)
-		}
+		heap.Remove(&q.waits, j.due.pos)
 	default:
 		return
 	}
 	q.end(j)
-	go j.finish(nil, context.Cause(j.ctx))
+	go q.e.finish(j, nil, context.Cause(j.ctx))
 }
 
 func (q *mediaQueue) end(j *mediaJob) {
-	j.state = jobOver
+	j.state, j.due = jobOver, nil
 	q.jobs--
+	q.leave(j)
 }
 
 // stop lets nothing begin from a time on.
 func (q *mediaQueue) stop(at time.Time) { q.ending = at }
 
-// giveUp ends all that does not run.
-func (q *mediaQueue) giveUp() {
+// takeAll takes out all that does not run.
+func (q *mediaQueue) takeAll() []*mediaJob {
 	var all []*mediaJob
 	for _, s := range q.slots {
-		all = append(all, s.jobs...)
+		for j := s.first; j != nil; j = s.first {
+			s.unlink(j)
+			all = append(all, j)
+		}
 	}
-	all = append(all, q.delayed...)
+	for _, w := range q.waits {
+		if w.job != nil {
+			all = append(all, w.job)
+		} else {
+			w.slot.due = nil
+		}
+	}
+	q.waits = nil
 	for _, j := range all {
 		q.end(j)
-		go j.finish(nil, errors.Join(crawl.ErrStopping, j.lastErr))
 	}
-	q.slots, q.ready, q.timed, q.delayed, q.nextDue = nil, nil, nil, nil, time.Time{}
+	return all
+}
+
+// giveUp answers jobs that will not run. There may be tens of thousands, so they don't get a goroutine each.
+func (e *Engine) giveUp(jobs []*mediaJob) {
+	next := new(atomic.Int64)
+	for range min(len(jobs), e.settings.ConcurrentRequests) {
+		go func() {
+			for i := next.Add(1); i <= int64(len(jobs)); i = next.Add(1) {
+				j, err := jobs[i-1], crawl.ErrStopping
+				if j.again != nil {
+					err = errors.Join(err, j.again)
+				}
+				e.finish(j, nil, err)
+			}
+		}()
+	}
+}
+
+// busiest is the slot that has the most jobs, or nil.
+func (q *mediaQueue) busiest() (most *mediaSlot) {
+	for _, s := range q.slots {
+		if s.jobs > 0 && (most == nil || s.jobs > most.jobs || s.jobs == most.jobs && s.name < most.name) {
+			most = s
+		}
+	}
+	return most
+}
+
+// crowd watches over items that wait for media, so many that no page is asked any more. It belongs to the loop.
+type crowd struct {
+	since time.Time // when items were full; zero: since then half of them have gone
+	again time.Time // not to be warned of before
+}
+
+const (
+	crowdPatience = time.Second      // it is no crowd that is gone before
+	crowdQuiet    = 10 * time.Minute // between two warnings
+)
+
+// look warns of the host that most media waits for, if items have been full for a while, and returns when to look again.
+func (c *crowd) look(l *loop, now time.Time) (wake time.Time) {
+	switch items := l.e.items; {
+	case len(items) <= cap(items)/2 || l.paused || l.stopping:
+		c.since = time.Time{}
+		return time.Time{}
+	case c.since.IsZero() && items.full():
+		c.since = now
+	}
+	if c.since.IsZero() || now.Before(c.again) {
+		return time.Time{}
+	}
+	if at := c.since.Add(crowdPatience); now.Before(at) {
+		return at
+	}
+	s := l.media.busiest()
+	if s == nil {
+		return time.Time{} // it is not media
+	}
+	c.again = now.Add(crowdQuiet)
+	why := "no more pages are asked: items wait for files, most of them of one host: look at it, or raise concurrent_items"
+	if l.e.mediaFull() {
+		why = "no more pages are asked: items wait for files, which arrive faster than they are stored: look at the store, or raise concurrent_items"
+	}
+	l.e.log.Warn(why, zap.String("host", s.name), zap.Int("files", s.jobs), zap.Int("items", len(l.e.items)), zap.Int("concurrent_items", cap(l.e.items)))
+	return time.Time{}
 }
 
 // mediaRun is a submitted request that has its place.
-type mediaRun struct{ *mediaJob }
+type mediaRun struct {
+	e *Engine
+	j *mediaJob
+}
 
 // run is the life of a submitted request from then on.
 func (m mediaRun) run() {
-	j, e := m.mediaJob, m.e
+	j, e := m.j, m.e
 	ctx, cancel := e.join(j.ctx)
 	defer cancel()
 	resp, err := e.download(ctx, j.req, j.slot)
-	if errors.As(err, &j.next) {
+	if errors.As(err, &j.again) {
 		// The place is given back in the order of events, before it is asked again.
 		e.loop.box.post(event{kind: mediaLoaded, media: j})
 		if !e.loop.box.post(event{kind: mediaAgain, media: j}) {
-			j.finish(nil, crawl.ErrStopping)
+			e.finish(j, nil, crawl.ErrStopping)
 		}
 		return
 	}
@@ -326,7 +473,7 @@ func (m mediaRun) run() {
 		e.arrived.add(-1, -size)
 		e.loop.box.post(event{kind: mediaDone, media: j})
 	}()
-	j.finish(resp, err)
+	e.finish(j, resp, err)
 }
 
 // holdSlot keeps a slot from being asked for as long as its server wants.

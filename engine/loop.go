@@ -25,6 +25,7 @@ type loop struct {
 	commits int // handed to the scheduler, not yet applied
 
 	media mediaQueue
+	crowd crowd
 
 	starting  bool // Start has not ended
 	startPage *page
@@ -145,6 +146,7 @@ func (l *loop) run() {
 			return
 		}
 		wake = earlier(wake, l.leaveBehind(now))
+		wake = earlier(wake, l.crowd.look(l, now))
 		if l.idle == idleWait {
 			wake = earlier(wake, l.idleAgain)
 		}
@@ -613,7 +615,7 @@ func (l *loop) windDown() {
 		}
 		l.commit()
 		l.letGo()
-		l.media.giveUp()
+		l.e.giveUp(l.media.takeAll())
 		if l.over(l.now) {
 			return
 		}

@@ -101,11 +101,11 @@ func BenchmarkChain(b *testing.B) {
 // BenchmarkImagesPipelineFresh is an item whose picture is in the store already, each in a crawl's memory for the first time.
 func BenchmarkImagesPipelineFresh(b *testing.B) { benchmarkPictures(b, true) }
 
-// BenchmarkImagesPipeline is an item with a picture of 1000x750 and two thumbnails, from the response to the folder.
+// BenchmarkImagesPipeline is an item with a photograph of 1000x750 and two thumbnails, from the response to the folder.
 func BenchmarkImagesPipeline(b *testing.B) { benchmarkPictures(b, false) }
 
 func benchmarkPictures(b *testing.B, fresh bool) {
-	raw := jpegOf(b, 1000, 750)
+	raw := photographFile(b)
 	settings, err := crawl.Settings{
 		Media: crawl.MediaSettings{CacheSize: -1},
 		Images: crawl.ImagesSettings{

@@ -67,6 +67,15 @@ func fetch(_ context.Context, req *crawl.Request) (*crawl.Response, error) {
 		_ = jpeg.Encode(rec, image.NewGray(image.Rect(0, 0, 400, 300)), nil)
 	case req.Header.Get("Referer") == "" && name == "members.pdf":
 		http.Error(rec, "no deep links", http.StatusForbidden)
+	case req.Header.Get("Authorization") == "" && name == "invoice.pdf":
+		http.Error(rec, "who are you?", http.StatusUnauthorized)
+	case name == "tool-1.2.tar.gz":
+		rec.Header().Set("ETag", `"1.2"`)
+		if req.Header.Get("If-None-Match") == `"1.2"` {
+			rec.WriteHeader(http.StatusNotModified)
+			break
+		}
+		_, _ = rec.WriteString("the tool")
 	default:
 		rec.Header().Set("Content-Disposition", `attachment; filename="manual.pdf"`)
 		rec.Header().Set("Content-Type", "application/pdf")

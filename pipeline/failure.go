@@ -33,7 +33,7 @@ type MediaError struct {
 	// Err says more. It is nil if there is nothing to say. Of a failure that is remembered only the text is kept.
 	Err error
 
-	// passing is set for failures of kind other that another attempt may well not meet.
+	// passing is set for failures of kinds other and filtered that another attempt may well not meet.
 	passing bool
 }
 
@@ -47,8 +47,7 @@ func (e *MediaError) Error() string {
 
 // cause is Err without what the failure says anyway.
 func (e *MediaError) cause() error {
-	var d *crawl.DownloadError
-	if errors.As(e.Err, &d) {
+	if d, ok := e.Err.(*crawl.DownloadError); ok { //nolint:errorlint // One that is wrapped comes with words of its own.
 		return d.Err
 	}
 	return e.Err
@@ -67,7 +66,7 @@ func (e *MediaError) transient() bool {
 			return true
 		}
 		return e.Status >= 500
-	case KindOther:
+	case KindOther, KindFiltered:
 		return e.passing
 	}
 	return false
@@ -85,7 +84,10 @@ func failure(req *crawl.Request, status int, err error, inDownload bool) *MediaE
 	case errors.As(err, &typed):
 		f = *typed
 	case errors.As(err, &ignored):
-		f.Kind = KindFiltered
+		f.Kind, f.passing = KindFiltered, inDownload && ignored.Err != nil
+		if errors.As(ignored.Err, &download) && unanswered(download.Kind) {
+			f.Kind = download.Kind
+		}
 	case errors.As(err, &download):
 		f.Kind = download.Kind
 	case errors.Is(err, crawl.ErrBodyTooLarge):
@@ -96,6 +98,16 @@ func failure(req *crawl.Request, status int, err error, inDownload bool) *MediaE
 		f.Status = status
 	}
 	return &f
+}
+
+// unanswered reports whether a failure is that a host does not answer at all. Its robots.txt is what was asked first, and the file was then ignored for the want
+// of it; what is wrong is the host all the same.
+func unanswered(kind crawl.Kind) bool {
+	switch kind {
+	case crawl.KindRefused, crawl.KindTimeout, crawl.KindDNS, crawl.KindTLS, crawl.KindConnection:
+		return true
+	}
+	return false
 }
 
 // sendable says why a request can't be sent.

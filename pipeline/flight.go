@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"github.com/tulle-go/tulle/crawl"
@@ -12,16 +13,13 @@ import (
 // A flight is one download that everybody who wants the same thing waits for. It belongs to the crawl, not to the item that started it, and is given up only
 // when its last waiter has left.
 type flight struct {
-	fp  crawl.Fingerprint
-	req *crawl.Request // as the Kind returned it; not changed
-
-	// ctx has the values of the item that came first, and ends when nobody waits.
-	ctx    context.Context
-	cancel context.CancelFunc
+	fp   crawl.Fingerprint
+	here int32          // Guarded by media.mu: how many of seats have not left.
+	req  *crawl.Request // as the Kind returned it; not changed
+	ctx  life           // has the values of the item that came first, and ends when nobody waits
 
 	// Guarded by media.mu.
 	seats  []seat
-	here   int // how many of seats have not left
 	landed bool
 }
 
@@ -34,10 +32,11 @@ type seat struct {
 // waiter is an item that waits for its media. Nobody else holds a goroutine for it.
 type waiter struct {
 	reqs     []*crawl.Request
-	outcomes []*outcome    // of reqs, each written once, before left goes down
-	left     atomic.Int64  // how many outcomes are not there yet
-	wake     chan struct{} // has one when left is 0, or the item has left
-	unwatch  func() bool   // ends the watch over its context
+	outcomes []*outcome     // of reqs, each written once, before left goes down
+	left     atomic.Int64   // how many outcomes are not there yet
+	awake    atomic.Bool    // left is 0, or the item has left
+	wake     sync.WaitGroup // waits for that; a channel would be five times its size
+	unwatch  func() bool    // ends the watch over its context
 
 	// Guarded by media.mu.
 	flights []*flight
@@ -53,9 +52,8 @@ func (w *waiter) give(i int, o *outcome) {
 }
 
 func (w *waiter) rouse() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
+	if !w.awake.Swap(true) {
+		w.wake.Done()
 	}
 }
 
@@ -72,13 +70,15 @@ func (m *media) board(ctx context.Context, item any) (*waiter, error) {
 	if len(reqs) == 0 {
 		return w, nil
 	}
-	w.outcomes, w.wake = make([]*outcome, len(reqs)), make(chan struct{}, 1)
+	w.outcomes = make([]*outcome, len(reqs))
+	w.wake.Add(1)
 	w.flights = make([]*flight, 0, len(reqs))
 	w.left.Store(int64(len(reqs)))
 	// Whatever this goroutine does when ctx ends, a flight that nobody else waits for must end with it: the store may be what it is waiting for.
 	w.unwatch = context.AfterFunc(ctx, func() { m.leave(w) })
+	flying := context.WithoutCancel(ctx)
 	for i := range reqs {
-		m.take(ctx, w, i, item)
+		m.take(flying, w, i, item)
 	}
 	if w.left.Load() == 0 {
 		w.unwatch()
@@ -91,7 +91,8 @@ func (m *media) park(ctx context.Context, w *waiter) error {
 	p := placeOf(ctx)
 	p.give()
 	m.parked.Add(1)
-	<-w.wake
+	m.stats.Max("media/parked_max", m.parked.Value())
+	w.wake.Wait()
 	m.parked.Add(-1)
 	w.unwatch()
 	if w.left.Load() > 0 {
@@ -100,7 +101,7 @@ func (m *media) park(ctx context.Context, w *waiter) error {
 	return p.take(ctx)
 }
 
-// take gets one request under way: from memory, in a flight that is in the air, or in a new one.
+// take gets one request under way: from memory, in a flight that is in the air, or in a new one, which goes on with ctx when the item has left.
 func (m *media) take(ctx context.Context, w *waiter, i int, item any) {
 	req := w.reqs[i]
 	if err := sendable(req); err != nil {
@@ -121,8 +122,7 @@ func (m *media) take(ctx context.Context, w *waiter, i int, item any) {
 	f := m.flights[fp]
 	isNew := f == nil
 	if isNew {
-		f = &flight{fp: fp, req: req}
-		f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		f = &flight{fp: fp, req: req, ctx: life{Context: ctx}}
 		m.flights[fp] = f
 		m.running.Add(1)
 	}
@@ -149,7 +149,7 @@ func (m *media) leave(w *waiter) {
 		}
 		if f.here--; f.here == 0 {
 			delete(m.flights, f.fp)
-			f.cancel()
+			f.ctx.end()
 		}
 	}
 	w.flights = nil
@@ -159,7 +159,7 @@ func (m *media) leave(w *waiter) {
 // start asks whether the file must be downloaded, on the goroutine of the item that came first, and submits the request if so.
 func (m *media) start(f *flight, item any) {
 	ask := m.prepared(f.req)
-	file, err := guarded(func() (*crawl.File, error) { return m.kind.Fresh(f.ctx, ask, item) })
+	file, err := guarded(func() (*crawl.File, error) { return m.kind.Fresh(&f.ctx, ask, item) })
 	switch {
 	case err != nil:
 		defer m.running.Done()
@@ -168,35 +168,41 @@ func (m *media) start(f *flight, item any) {
 		defer m.running.Done()
 		m.land(f, item, *file, nil, 0, false)
 	default:
-		m.submit(f.ctx, ask, func(resp *crawl.Response, err error) {
+		m.submit(&f.ctx, ask, func(resp *crawl.Response, err error) {
 			defer m.running.Done()
 			m.arrived(f, item, resp, err)
 		})
 	}
 }
 
-// prepared is a copy of a request as it leaves: not filtered as seen, and with the knobs of media.
+// prepared is a copy of a request as it leaves, with the knobs of media. Nothing filters it as seen; DontFilter would let it pass as offsite too.
 func (m *media) prepared(req *crawl.Request) *crawl.Request {
 	req = req.Clone()
-	req.DontFilter = true
-	req.SetKnobs(func(k *crawl.Knobs) {
-		if !m.settings.AllowRedirects {
-			// Every status comes back here. That keeps the redirect middleware off; the retry middleware goes by the status alone, and asks again
-			// after a 503 as it would for a page. With AllowRedirects nothing is needed: what refuses 404 for pages stands between engine and spider,
-			// where media does not pass.
-			k.HandleAllStatus, k.DontRedirect = true, true
-		}
-		if !m.settings.ObeyAllowedDomains || req.URL.Scheme == "data" {
-			k.AllowOffsite = true
-		}
-		if m.settings.IgnoreRobots {
-			k.IgnoreRobots = true
-		}
-		if k.MaxSize == 0 {
-			k.MaxSize = m.settings.MaxSize
-		}
-	})
+	if req.Knobs == nil && req.URL.Scheme != "data" {
+		req.Knobs = m.knobs
+		return req
+	}
+	req.SetKnobs(func(k *crawl.Knobs) { m.turn(k, req.URL.Scheme) })
 	return req
+}
+
+// turn sets the knobs of a request for media.
+func (m *media) turn(k *crawl.Knobs, scheme string) {
+	if !m.settings.AllowRedirects {
+		// Every status comes back here. That keeps the redirect middleware off; the retry middleware goes by the status alone, and asks again
+		// after a 503 as it would for a page. With AllowRedirects nothing is needed: what refuses 404 for pages stands between engine and spider,
+		// where media does not pass.
+		k.HandleAllStatus, k.DontRedirect = true, true
+	}
+	if !m.settings.ObeyAllowedDomains || scheme == "data" {
+		k.AllowOffsite = true
+	}
+	if m.settings.IgnoreRobots {
+		k.IgnoreRobots = true
+	}
+	if k.MaxSize == 0 {
+		k.MaxSize = m.settings.MaxSize
+	}
 }
 
 // arrived is called, once, on the goroutine of whoever downloads, which may be held up: the response waits there and nowhere else.
@@ -226,7 +232,7 @@ func (m *media) arrived(f *flight, item any, resp *crawl.Response, err error) {
 		resp.Header = make(http.Header)
 	}
 	status := resp.Status
-	file, err := guarded(func() (crawl.File, error) { return m.receive(f.ctx, resp, item) })
+	file, err := guarded(func() (crawl.File, error) { return m.receive(&f.ctx, resp, item) })
 	if err != nil {
 		m.land(f, item, crawl.File{}, err, status, false)
 		return
@@ -267,9 +273,9 @@ func (m *media) land(f *flight, item any, file crawl.File, err error, status int
 	case inDownload && errors.Is(err, context.Canceled):
 		o = &outcome{abort: err} // The engine is ending at once.
 	case err != nil:
-		o = m.conclude(f.ctx, f.req, item, file, failure(f.req, status, err, inDownload))
+		o = m.conclude(&f.ctx, f.req, item, file, failure(f.req, status, err, inDownload))
 	default:
-		o = m.conclude(f.ctx, f.req, item, file, nil)
+		o = m.conclude(&f.ctx, f.req, item, file, nil)
 	}
 	var compact string
 	if o.lasting() {
@@ -286,7 +292,7 @@ func (m *media) land(f *flight, item any, file crawl.File, err error, status int
 		m.memory.put(f.fp, compact)
 	}
 	m.mu.Unlock()
-	f.cancel()
+	f.ctx.end()
 	for _, s := range seats {
 		s.w.give(s.i, o)
 	}

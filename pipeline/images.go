@@ -15,9 +15,9 @@ import (
 )
 
 // ImagesPipeline downloads the pictures that items name and keeps them as RGB JPEG: full/<sha1 of the URL>.jpg, with a thumbnail for each entry of Images.Thumbs:
-// thumbs/<name>/<the same>.jpg. A JPEG that is RGB and upright already is kept byte for byte; others are turned upright and flattened onto white. The zero
-// value reads the field image_urls, writes the field images, and keeps to Settings.Images and Settings.Media. Without a store it is disabled, with a
-// warning that names the setting.
+// thumbs/<name>/<the same>.jpg. A JPEG that is RGB and upright already is kept byte for byte; others are turned upright and flattened onto white. With
+// Images.PreserveFormat all are kept byte for byte, under the extension of the URL if that is a picture's, else under that of their format. The zero value reads the
+// field image_urls, writes the field images, and keeps to Settings.Images and Settings.Media. Without a store it is disabled, with a warning that names the setting.
 //
 // Its function fields are hooks, as those of [FilesPipeline] are.
 type ImagesPipeline struct {
@@ -39,7 +39,7 @@ type ImagesPipeline struct {
 	// An error fails it.
 	ImageDownloaded func(ctx context.Context, resp *crawl.Response, size crawl.Size, item any) error
 	// ConvertImage returns the picture that is stored, and that thumbnails are made of, in place of img, which it must not write to: cropped, marked, in grey. With it
-	// every picture is decoded and encoded again.
+	// every picture is decoded and encoded again, as JPEG.
 	ConvertImage func(ctx context.Context, resp *crawl.Response, img image.Image, item any) (image.Image, error)
 	// FilePath chooses the name in the store. It is called before the download too, with resp nil, to see whether the store has the picture; if the path
 	// depends on the response it returns "" then. The same request and item must give the same path.
@@ -84,6 +84,9 @@ func (p *ImagesPipeline) OpenKind(ctx context.Context, env *crawl.Env) (Kind, er
 		keeper: k, settings: *s, pixels: env.Pixels, names: slices.Sorted(maps.Keys(s.Thumbs)),
 		imageDownloaded: p.ImageDownloaded, convertImage: p.ConvertImage, thumbPath: p.ThumbPath,
 	}
+	if im.preserves() {
+		k.name = preservedName
+	}
 	k.finish = im.finish
 	if syncer, ok := k.store.(crawl.Syncer); ok {
 		return syncedImages{im, syncer}, nil
@@ -118,6 +121,9 @@ var (
 
 const jpegType = "image/jpeg"
 
+// preserves says that pictures are kept as they come.
+func (im *images) preserves() bool { return im.settings.PreserveFormat && im.convertImage == nil }
+
 // Store implements [Kind].
 func (im *images) Store(ctx context.Context, resp *crawl.Response, item any) (crawl.File, error) {
 	req := resp.Request
@@ -133,8 +139,11 @@ func (im *images) Store(ctx context.Context, resp *crawl.Response, item any) (cr
 	if err != nil {
 		return crawl.File{}, pictureFailure(err)
 	}
+	if path == "" {
+		path = pictureName(req.URL, pic.format)
+	}
 	meta := metaOf(resp)
-	meta.ContentType, meta.Width, meta.Height = jpegType, pic.size.X, pic.size.Y
+	meta.ContentType, meta.Width, meta.Height = "image/"+pic.format, pic.size.X, pic.size.Y
 	if meta.Checksum, err = im.sum(pic.full); err != nil {
 		return crawl.File{}, &MediaError{Kind: KindStore, Err: err}
 	}
@@ -169,6 +178,7 @@ func pictureFailure(err error) error {
 // rendered is a picture ready to be stored.
 type rendered struct {
 	full   crawl.Body
+	format string // of full
 	size   image.Point
 	thumbs []encodedThumb
 }
@@ -199,17 +209,17 @@ func (im *images) render(ctx context.Context, resp *crawl.Response, wanted []wan
 	if err := info.within(im.settings.MaxPixels); err != nil {
 		return rendered{}, err
 	}
-	pic := rendered{full: resp.Body, size: info.size()}
+	pic := rendered{full: resp.Body, format: info.Format, size: info.size()}
 	if w, h := im.settings.MinWidth, im.settings.MinHeight; pic.size.X < w || pic.size.Y < h {
-		return rendered{}, &MediaError{Kind: KindTooSmall, Err: fmt.Errorf("%dx%d, less than %dx%d", pic.size.X, pic.size.Y, w, h)}
+		return rendered{}, &MediaError{Kind: KindTooSmall, Err: fmt.Errorf("image too small (%dx%d < %dx%d)", pic.size.X, pic.size.Y, w, h)}
 	}
 	if im.imageDownloaded != nil {
 		if err := im.imageDownloaded(ctx, resp, crawl.Size{Width: pic.size.X, Height: pic.size.Y}, item); err != nil {
 			return rendered{}, err
 		}
 	}
-	asIs := info.passThrough() && im.convertImage == nil
-	if asIs && len(wanted) == 0 {
+	asIs := im.preserves() || info.passThrough() && im.convertImage == nil
+	if asIs && len(wanted) == 0 && info.Format == "jpeg" {
 		return pic, verifyPicture(r, info)
 	}
 	err = im.work(ctx, info, func() error {
@@ -257,7 +267,7 @@ func (im *images) encode(ctx context.Context, pic *rendered, p *picture, resp *c
 	if err := encodeJPEG(&b, p.Image, im.settings.Quality); err != nil {
 		return err
 	}
-	pic.full, pic.size = crawl.BytesBody(b.Bytes()), p.Size
+	pic.full, pic.format, pic.size = crawl.BytesBody(b.Bytes()), "jpeg", p.Size
 	return nil
 }
 
@@ -326,12 +336,13 @@ func (im *images) wantedThumbs(req *crawl.Request, resp *crawl.Response, item an
 func (im *images) finish(ctx context.Context, req *crawl.Request, h *held, item any) error {
 	meta := &h.info.Meta
 	before := *meta
-	if meta.Checksum == "" || meta.Width == 0 || meta.Height == 0 {
+	theirs := meta.Checksum == "" || meta.Width == 0 || meta.Height == 0
+	if theirs {
 		if err := im.examine(ctx, h); err != nil {
 			return err
 		}
 	}
-	thumbs, missing, err := im.heldThumbs(ctx, req, h, item)
+	thumbs, missing, err := im.heldThumbs(ctx, req, h, theirs, item)
 	if err != nil {
 		return err
 	}
@@ -369,12 +380,13 @@ func (im *images) examine(ctx context.Context, h *held) error {
 	if meta.Checksum, err = im.sumOf(r); err != nil {
 		return err
 	}
-	meta.Width, meta.Height, meta.ContentType = info.size().X, info.size().Y, jpegType
+	meta.Width, meta.Height, meta.ContentType = info.size().X, info.size().Y, "image/"+info.Format
 	return nil
 }
 
-// heldThumbs says which thumbnails the store has, and which are missing: not there, or recorded with another size than is asked for now.
-func (im *images) heldThumbs(ctx context.Context, req *crawl.Request, h *held, item any) (map[string]crawl.Thumb, []wantedThumb, error) {
+// heldThumbs says which thumbnails the store has, and which are missing: not there, or recorded with another size than is asked for now, or not recorded, which makes
+// them those of a picture that was there before this one. Those of a picture that is theirs, somebody else's, have no records.
+func (im *images) heldThumbs(ctx context.Context, req *crawl.Request, h *held, theirs bool, item any) (map[string]crawl.Thumb, []wantedThumb, error) {
 	wanted, err := im.wantedThumbs(req, nil, item)
 	if err != nil {
 		return nil, nil, err
@@ -393,7 +405,7 @@ func (im *images) heldThumbs(ctx context.Context, req *crawl.Request, h *held, i
 		size := thumbSize(image.Pt(meta.Width, meta.Height), w.box)
 		want := crawl.Thumb{Path: w.path, Width: size.X, Height: size.Y}
 		info, err := im.store.Stat(ctx, w.path)
-		if err == nil && info.Size > 0 && !info.ModTime.IsZero() && (!isRecorded || recorded == want) {
+		if err == nil && info.Size > 0 && !info.ModTime.IsZero() && (theirs && !isRecorded || recorded == want) {
 			thumbs[w.name] = want
 		} else {
 			missing = append(missing, w)

@@ -97,8 +97,8 @@ func TestPicturesThatFail(t *testing.T) {
 		"garbage":                   {body: bytes.Repeat([]byte{0x81}, 500), kind: KindUndecodable},
 		"cut short":                 {body: good[:len(good)/2], kind: KindUndecodable, says: "truncated jpeg"},
 		"cut short, for thumbnails": {body: good[:len(good)/2], settings: crawl.ImagesSettings{Thumbs: twoThumbs}, kind: KindUndecodable, says: "truncated jpeg"},
-		"too narrow":                {body: good, settings: crawl.ImagesSettings{MinWidth: 101}, kind: KindTooSmall, says: "100x80, less than 101x0"},
-		"too low":                   {body: good, settings: crawl.ImagesSettings{MinWidth: 100, MinHeight: 81}, kind: KindTooSmall, says: "100x80, less than 100x81"},
+		"too narrow":                {body: good, settings: crawl.ImagesSettings{MinWidth: 101}, kind: KindTooSmall, says: "image too small (100x80 < 101x0)"},
+		"too low":                   {body: good, settings: crawl.ImagesSettings{MinWidth: 100, MinHeight: 81}, kind: KindTooSmall, says: "image too small (100x80 < 100x81)"},
 		"too many pixels":           {body: good, settings: crawl.ImagesSettings{MaxPixels: 7999}, kind: KindTooManyPixels, says: "set images.max_pixels"},
 		"exactly enough":            {body: good, settings: crawl.ImagesSettings{MinWidth: 100, MinHeight: 80, MaxPixels: 8000}},
 	}

@@ -40,7 +40,7 @@ type keeper struct {
 	fields   *fields
 	expires  time.Duration // negative: nothing is ever fresh
 	checksum string
-	name     func(*url.URL) string
+	name     func(*url.URL) string // "" where the response has to be seen first
 	store    crawl.Store
 	adopter  crawl.Adopter  // the store, if it is one; else nil
 	toucher  crawl.Toucher  // likewise
@@ -208,7 +208,7 @@ func (k *keeper) lookUp(ctx context.Context, req *crawl.Request, item any) (*hel
 	if err != nil {
 		return nil, err
 	}
-	if k.hooks.filePath != nil {
+	if k.hooks.filePath != nil || path == "" {
 		if noted := k.noted(ctx, req, path); noted != "" {
 			path = noted
 		}
@@ -265,7 +265,8 @@ func setIf(p *string, v string) {
 	}
 }
 
-// path is where a request's file goes. resp is nil before it is downloaded; then "" says that the path depends on the response.
+// path is where a request's file goes. resp is nil before it is downloaded; then "" says that the path depends on the response. Without a hook it may be "" with one too:
+// the Kind knows.
 func (k *keeper) path(req *crawl.Request, resp *crawl.Response, item any) (string, error) {
 	if k.hooks.filePath == nil {
 		return k.name(req.URL), nil
@@ -308,10 +309,11 @@ func (k *keeper) noted(ctx context.Context, req *crawl.Request, asked string) st
 
 // noteDown notes where a file went if its path depends on the response, and warns when two URLs went to one path.
 func (k *keeper) noteDown(ctx context.Context, req *crawl.Request, path string, item any) error {
-	if k.hooks.filePath == nil {
+	if k.hooks.filePath != nil {
+		k.claim(req, path)
+	} else if k.name(req.URL) != "" {
 		return nil
 	}
-	k.claim(req, path)
 	if k.expires < 0 {
 		return nil // Nobody will ask, and the hook may count on its response.
 	}

@@ -34,8 +34,8 @@ type MediaPipeline struct {
 // that share a URL, with the item that came first; a panic in them fails that media alone.
 //
 // A Kind may be more: a [Receiver], a [Rescuer], and a [crawl.Syncer]. In a job Sync is given the paths of results and of their thumbnails before the pages of
-// their items are acknowledged. The Kinds of FilesPipeline and ImagesPipeline are Syncers if their store is one; who wraps such a Kind passes Sync on, or its files
-// may not survive a power cut that their items survive.
+// their items are acknowledged. The Kinds of FilesPipeline and ImagesPipeline are all of these (Syncers if their store is one), and io.Closers: who wraps one
+// is a [Wrapper], or its expired files fail, its hooks are not called, and its files may not survive a power cut that their items survive.
 type Kind interface {
 	// Requests returns what an item needs, in the order of the results; none is allowed. A request that can't be sent fails alone; an error is the item's.
 	Requests(ctx context.Context, item any) ([]*crawl.Request, error)
@@ -62,6 +62,11 @@ type Rescuer interface {
 	// Rescue returns a result in place of a failure, or an error: the failure, or a better one. err is a [*MediaError]. It is called once for all items that
 	// share the URL, before the failure is logged.
 	Rescue(ctx context.Context, req *crawl.Request, err error, item any) (crawl.File, error)
+}
+
+// A Wrapper is a [Kind] around another one, which is asked for what the Wrapper itself is not: a [Receiver], a [Rescuer], a [crawl.Syncer], an io.Closer.
+type Wrapper interface {
+	Unwrap() Kind
 }
 
 // A Result is what became of one request of an item: a File, or an Err, which is a [*MediaError].
@@ -115,19 +120,36 @@ func (p *MediaPipeline) Open(ctx context.Context, env *crawl.Env) (crawl.Pipelin
 		if m.kind, err = p.OpenKind(ctx, env); err != nil {
 			return nil, err
 		}
-		m.closer, _ = m.kind.(io.Closer)
+		m.closer, _ = ability[io.Closer](m.kind)
 	}
 	if m.kind == nil {
 		return nil, errors.New("the MediaPipeline has no Kind")
 	}
-	m.receiver, _ = m.kind.(Receiver)
-	m.rescuer, _ = m.kind.(Rescuer)
+	m.receiver, _ = ability[Receiver](m.kind)
+	m.rescuer, _ = ability[Rescuer](m.kind)
 	m.submit = submitter(env.Fetcher)
-	if syncer, ok := m.kind.(crawl.Syncer); ok && env.State != nil {
+	m.knobs = new(crawl.Knobs)
+	m.turn(m.knobs, "")
+	if syncer, ok := ability[crawl.Syncer](m.kind); ok && env.State != nil {
 		m.unsafe = &unsafeNames{syncer: syncer}
 		return flushing{m}, nil
 	}
 	return m, nil
+}
+
+// ability looks for what else a Kind is: the Kind itself, or the first one that it wraps.
+func ability[T any](k Kind) (v T, ok bool) {
+	for k != nil {
+		if v, ok = k.(T); ok {
+			return v, true
+		}
+		w, wraps := k.(Wrapper)
+		if !wraps {
+			break
+		}
+		k = w.Unwrap()
+	}
+	return v, false
 }
 
 // submitter returns f's Submit. For a Fetcher without one a goroutine waits for each request.
@@ -171,6 +193,7 @@ type media struct {
 	closer   io.Closer
 	submit   func(context.Context, *crawl.Request, func(*crawl.Response, error))
 	settings crawl.MediaSettings
+	knobs    *crawl.Knobs // of requests that come without; shared
 	trace    crawl.Trace
 	stats    *crawl.Stats
 	log      *zap.Logger

@@ -88,7 +88,7 @@ func TestResultsComeInTheOrderOfTheURLs(t *testing.T) {
 	require.Equal(t, "three", string(stored(t, s, book.Files[1].Path)))
 	require.Equal(t, map[string]any{
 		"file_count": int64(3), "file_status_count/downloaded": int64(3), "file_status_count/failed": int64(1),
-		"media/failed_kind_count/status": int64(1), "media/bytes": int64(len("one" + "three" + "four")),
+		"media/failed_kind_count/status": int64(1), "media/bytes": int64(len("one" + "three" + "four")), "media/parked_max": int64(1),
 	}, b.Stats.Snapshot())
 	require.Equal(t, 3, b.log.FilterMessage("media downloaded").Len())
 }
@@ -219,9 +219,11 @@ func TestItemsWaitForTheSameFlight(t *testing.T) {
 		}
 		<-h.arrived
 		synctest.Wait()
+		m.mu.Lock()
 		require.Len(t, m.flights, 1)
-		require.Equal(t, 4, m.flights[fp].here)
+		require.EqualValues(t, 4, m.flights[fp].here)
 		_, known := m.memory.get(fp)
+		m.mu.Unlock()
 		require.False(t, known)
 		require.EqualValues(t, 3, b.Stats.Int("media/parked"))
 		close(h.release)
@@ -648,11 +650,10 @@ func TestKnobsOfMediaRequests(t *testing.T) {
 			b.must(b.open(p), &Book{})
 			sent := b.site.last()
 			require.Equal(t, test.want, *sent.Knob())
-			require.True(t, sent.DontFilter)
+			require.False(t, sent.DontFilter, "it would pass as offsite")
 			require.Equal(t, 7, sent.Priority)
 			require.Equal(t, http.Header{"Accept": {"image/webp"}}, sent.Header)
-			require.False(t, req.DontFilter, "the hook's request is not changed")
-			require.Same(t, test.own, req.Knobs)
+			require.Same(t, test.own, req.Knobs, "the hook's request is not changed")
 		})
 	}
 }

@@ -19,6 +19,20 @@ func fileName(u *url.URL) string { return "full/" + hashOf(u) + extensionOf(u) }
 // imageName is the default name of a picture. All are stored as JPEG.
 func imageName(u *url.URL) string { return "full/" + hashOf(u) + ".jpg" }
 
+// preservedName is the default name of a picture that is kept as it comes: with the extension of its URL if that is a picture's, else "", which says that its format
+// is to be seen first.
+func preservedName(u *url.URL) string {
+	if ext := extensionOf(u); strings.HasPrefix(mediaTypes[ext], "image/") {
+		return "full/" + hashOf(u) + ext
+	}
+	return ""
+}
+
+// pictureName is the default name of a picture of a format whose URL does not say it.
+func pictureName(u *url.URL, format string) string {
+	return "full/" + hashOf(u) + usualExtension["image/"+format]
+}
+
 // thumbName is the default name of a thumbnail.
 func thumbName(u *url.URL, name string) string { return "thumbs/" + name + "/" + hashOf(u) + ".jpg" }
 

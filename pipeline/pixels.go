@@ -183,6 +183,7 @@ func inspectPicture(r io.ReadSeeker) (info pictureInfo, err error) {
 		info.Orientation = exifOrientation(src)
 		info.flipped = tiffTag(src, tagPhotometric) == blackIsZero && isFax(tiffTag(src, tagCompression))
 		err = inspectConfig(&info, func() (image.Config, error) { return tiff.DecodeConfig(&sequential{src: src}) })
+		info.floor = tiffFloor(info.area(), tiffTag(src, tagCompression))
 	default:
 		err = inspectConfig(&info, func() (c image.Config, err error) {
 			c, info.Format, err = image.DecodeConfig(src.reader(0))
@@ -337,7 +338,7 @@ func (s *source) decode(info pictureInfo, least image.Point) (img image.Image, e
 // decodeJPEG decodes a JPEG of at least the width and height of least, as stored, or whole if least is zero. What our own decoder does not take, or does not like, is
 // the standard one's to judge.
 func decodeJPEG(s *source, info pictureInfo, least image.Point) (image.Image, error) {
-	if img, err := jpegscale.Decode(s.reader(0), denominator(info, least)); err == nil {
+	if img, err := jpegscale.Decode(&sequential{src: s}, denominator(info, least)); err == nil {
 		return img, nil
 	}
 	s.ended = false
@@ -394,9 +395,14 @@ func decodeTIFF(s *source, info pictureInfo) (image.Image, error) {
 
 // Values of a TIFF's tags.
 const (
-	blackIsZero = 1
-	faxGroup3   = 3
-	faxGroup4   = 4
+	blackIsZero  = 1
+	uncompressed = 1
+	faxGroup3    = 3
+	faxGroup4    = 4
+	lzw          = 5
+	deflate      = 8
+	packBits     = 32773
+	oldDeflate   = 32946
 )
 
 func isFax(compression uint32) bool { return compression == faxGroup3 || compression == faxGroup4 }

@@ -19,10 +19,16 @@ const (
 	maxGarbage = 1 << 16
 
 	// The best that each coder can do. A JPEG block of 64 pixels takes a bit in one scan of one component at least. Deflate turns 258 bytes into two bits, and
-	// 1032 is what zlib's authors measured. An LZW code of GIF's, 12 bits, stands for a string of 4096 pixels at most.
+	// 1032 is what zlib's authors measured. An LZW code of GIF's, 12 bits, stands for a string of 4096 pixels at most. PackBits repeats a byte 128 times by two. A
+	// macroblock of VP8's, 256 pixels, takes more than three bits for its modes alone, whose probabilities are fixed in a key frame (RFC 6386, 11.2): 600 pixels a byte.
 	jpegPixelsPerByte = 64 * 8
 	deflateRatio      = 1032
 	lzwPixelsPerByte  = 4096 * 8 / 12
+	packBitsRatio     = 64
+	vp8PixelsPerByte  = 1000
+
+	// webpBytesPerPixel is several times what the worst encoder could make of noise.
+	webpBytesPerPixel = 16
 
 	pngSignature = "\x89PNG\r\n\x1a\n"
 )
@@ -343,6 +349,9 @@ func inspectWebP(src *source, info *pictureInfo) error {
 		off = next
 		switch c.kind {
 		case "VP8X":
+			if info.Width != 0 {
+				continue // the first one says how large the canvas is
+			}
 			if err := src.readFull(b[:10], c.off); err != nil {
 				return err
 			}
@@ -386,6 +395,8 @@ func inspectWebP(src *source, info *pictureInfo) error {
 			}
 			if c.kind == chunkVP8L {
 				info.alpha = webpChunk{}
+			} else {
+				info.floor = int64(w) * int64(h) / vp8PixelsPerByte
 			}
 			if c.kind == chunkVP8L || info.alpha.length > 0 {
 				info.Mode = modeAlpha
@@ -429,6 +440,16 @@ func webpSize(src *source, c webpChunk) (w, h int, err error) {
 // decodeWebP decodes the first frame. The decoder knows neither animations nor much tolerance for a container's slips, so it is given a container made for
 // this frame.
 func decodeWebP(src *source, info pictureInfo) (image.Image, error) {
+	// The decoder makes room for what a chunk is said to hold, which may be gigabytes in a file of a hundred bytes, or for a picture of a hundred pixels.
+	for _, c := range [...]webpChunk{info.alpha, info.pixels} {
+		if c.off+c.length > src.size {
+			src.ended = true
+			return nil, fmt.Errorf("a chunk of %d bytes in a file of %d", c.length, src.size)
+		}
+		if c.length > 1<<20+info.area()*webpBytesPerPixel {
+			return nil, fmt.Errorf("webp: %d bytes for %dx%d", c.length, info.Width, info.Height)
+		}
+	}
 	var parts []io.Reader
 	total := int64(4)
 	chunk := func(kind string, length int64, payload io.Reader) {
@@ -460,6 +481,21 @@ func decodeWebP(src *source, info pictureInfo) (image.Image, error) {
 		widenRange(&m.YCbCr)
 	}
 	return img, nil
+}
+
+// tiffFloor is the fewest bytes that could hold area pixels. Each may take no more than a bit, and how well a fax does depends on the picture alone.
+func tiffFloor(area int64, compression uint32) int64 {
+	switch compression {
+	case 0, uncompressed:
+		return area / 8
+	case lzw:
+		return area / 8 / lzwPixelsPerByte
+	case deflate, oldDeflate:
+		return area / 8 / deflateRatio
+	case packBits:
+		return area / 8 / packBitsRatio
+	}
+	return 0
 }
 
 // bitsOfBMP is the bits a pixel takes, from the header that the decoder has accepted.

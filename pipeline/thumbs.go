@@ -170,8 +170,13 @@ const worthIt = 1.25
 
 // lanczos makes a thumbnail.
 func (c channels) lanczos(size image.Point) image.Image {
+	var rows, columns taps
 	for i, p := range c.planes {
-		c.planes[i] = p.lanczos(size.X, c.halved(i)).lanczos(size.Y, c.halved(i))
+		if i < 2 || !c.ycbcr { // Cb and Cr are alike
+			rows = newTaps(p.h, size.Y, c.halved(i), p.averagedY)
+			columns = newTaps(p.w, size.X, c.halved(i), p.averagedX)
+		}
+		c.planes[i] = p.filter(rows).filter(columns)
 	}
 	a, b, d := c.planes[0], c.planes[1], c.planes[2]
 	if c.ycbcr {
@@ -202,6 +207,9 @@ type plane struct {
 // average makes w by h samples of the picture, each the mean of its area. A sample on the border of two areas counts for both by what lies in each, so that nothing
 // is cut off and nothing shifts. It returns a plane for each channel.
 func (p plane) average(w, h int) []plane {
+	if p.step == 1 && w == p.w && h == p.h && p.across == float64(w) && p.down == float64(h) {
+		return []plane{p}
+	}
 	// Weights are in parts of 256. Where so many samples meet that they would get few parts each, averages are averaged.
 	if w1, h1 := halfway(p.across, w), halfway(p.down, h); w1 != w || h1 != h {
 		parts := p.average(w1, h1)
@@ -335,58 +343,119 @@ func (d means) apply(dst, row []byte, step int) {
 	}
 }
 
-// lanczos resamples the rows to side samples each, or to half as many, and exchanges rows and columns, so that a second call does the columns and puts everything
-// back in place.
-func (p plane) lanczos(side int, halved bool) plane {
-	// A pixel of imaging's has four channels and a plane has one. So a third of the rows each stand in for red, green and blue.
-	third := (p.h + 2) / 3
-	packed := image.NewNRGBA(image.Rect(0, 0, p.w, third))
-	for i := 3; i < len(packed.Pix); i += 4 {
-		packed.Pix[i] = 255
+// filter makes of each column what t says, and exchanges rows and columns, so that a second call does the rows and puts everything back in place. Eight columns are
+// done at a time, in lanes as addRow has them, in parts of 128. A sum may be negative on the way; what it ends as, with the headroom, is not, so no lane has borrowed
+// from its neighbour for good.
+func (p plane) filter(t taps) plane {
+	n := len(t.first)
+	dst := plane{pix: make([]byte, n*p.w), stride: n, step: 1, w: n, h: p.w, averagedX: p.averagedY, averagedY: p.averagedX}
+	if p.w < 8 {
+		p = p.widened()
 	}
-	for y := range p.h {
-		d := packed.Pix[y%third*packed.Stride+y/third:]
-		for x, v := range p.pix[y*p.stride : y*p.stride+p.w] {
-			d[4*x] = v
-		}
-	}
-	filter := lanczosTable()
-	if p.averagedX {
-		filter = sharpened(filter, float64(side)/float64(p.w))
-	}
-	n, samples := side, side
-	if halved {
-		samples = (side + 1) / 2
-		if side%2 == 0 {
-			n, filter = samples, halfOf(filter)
-		}
-	}
-	m := imaging.Resize(packed, n, third, filter)
-	dst := plane{pix: make([]byte, samples*p.h), stride: p.h, step: 1, w: p.h, h: samples, averagedX: p.averagedY, averagedY: p.averagedX}
-	for y := range p.h {
-		s := m.Pix[y%third*m.Stride+y/third:]
-		if n == samples {
-			for x := range samples {
-				dst.pix[x*p.h+y] = s[4*x]
+	pix, stride, columns := p.pix, p.stride, min(dst.h, 8)
+	for next := 0; next < dst.h; next += 8 {
+		x := min(next, p.w-8) // the last eight may have been done in part
+		out := dst.pix[x*n:]
+		for y, first := range t.first {
+			even, odd := uint64(headroom), uint64(headroom)
+			at := first*stride + x
+			for _, weight := range t.weights[y*t.length : (y+1)*t.length] {
+				v := binary.LittleEndian.Uint64(pix[at:])
+				even += (v & lanes) * weight
+				odd += (v >> 8 & lanes) * weight
+				at += stride
 			}
-			continue
-		}
-		for x := range samples { // the last one stands alone
-			dst.pix[x*p.h+y] = byte((int(s[8*x]) + int(s[min(8*x+4, 4*(n-1))]) + 1) / 2)
+			for i := 0; i < columns; i += 2 {
+				out[i*n+y] = sample(even)
+				if i+1 < columns {
+					out[(i+1)*n+y] = sample(odd)
+				}
+				even, odd = even>>16, odd>>16
+			}
 		}
 	}
 	return dst
 }
 
-// lanczosTable is imaging.Lanczos from a table, because thousands of weights of two sines each cost as much as using them.
-var lanczosTable = sync.OnceValue(func() imaging.ResampleFilter {
-	const density = 256
-	filter := imaging.Lanczos
-	table := make([]float64, int(filter.Support)*density+2)
-	for i := range table {
-		table[i] = filter.Kernel(float64(i) / density)
+// headroom is 128 in each lane, for what the filter makes of an edge beyond black, and a half, to round.
+const headroom = 0x4040404040404040
+
+// sample is the lowest lane's.
+func sample(sum uint64) byte {
+	return byte(min(max(int(sum&0xffff)>>7-128, 0), 255))
+}
+
+// widened is a plane of eight columns, of which those that p has not do not matter.
+func (p plane) widened() plane {
+	pix := make([]byte, 8*p.h)
+	for y := range p.h {
+		copy(pix[8*y:], p.pix[y*p.stride:y*p.stride+p.w])
 	}
-	filter.Kernel = func(x float64) float64 {
+	p.pix, p.stride, p.w = pix, 8, 8
+	return p
+}
+
+// taps says how samples make filtered ones: sample i is the sum of length samples from first[i] on, times their weights, which add up to 128. Negative weights are in
+// two's complement.
+type taps struct {
+	length  int
+	first   []int
+	weights []uint64
+}
+
+// newTaps is imaging's Lanczos filter for side pixels, or for half as many samples, each the mean of two pixels, made of n samples.
+func newTaps(n, side int, halved, averaged bool) taps {
+	kernel, support := lanczosTable(), imaging.Lanczos.Support
+	if averaged {
+		kernel = sharpened(kernel, support, float64(side)/float64(n))
+	}
+	pixels, samples := 1, side
+	if halved {
+		pixels, samples = 2, (side+1)/2
+	}
+	step := float64(n) / float64(side)
+	scale := max(step, 1) // it takes as many samples as it needs, and never fewer than for one pixel each
+	reach := scale * support
+	t := taps{length: min(int(2*reach+float64(pixels-1)*step)+2, n), first: make([]int, samples)}
+	t.weights = make([]uint64, samples*t.length)
+	sums := make([]float64, t.length)
+	for i := range samples {
+		clear(sums)
+		last := min(pixels*(i+1), side)
+		center := func(pixel int) float64 { return (float64(pixel)+0.5)*step - 0.5 }
+		t.first[i] = min(max(int(math.Ceil(center(pixels*i)-reach)), 0), n-t.length)
+		for pixel := pixels * i; pixel < last; pixel++ {
+			for k := range sums {
+				sums[k] += kernel((float64(t.first[i]+k) - center(pixel)) / scale)
+			}
+		}
+		round(t.weights[i*t.length:(i+1)*t.length], sums)
+	}
+	return t
+}
+
+// round makes weights of numbers in proportion to them. What one of them loses to rounding the next one gets, so that it stays nearly where it was.
+func round(weights []uint64, parts []float64) {
+	whole, sum, done := 0.0, 0.0, 0
+	for _, part := range parts {
+		whole += part
+	}
+	for k, part := range parts {
+		sum += part
+		now := int(math.Round(128 * sum / whole))
+		weights[k] = uint64(now - done)
+		done = now
+	}
+}
+
+// lanczosTable is the kernel of imaging.Lanczos from a table, because thousands of weights of two sines each cost as much as using them.
+var lanczosTable = sync.OnceValue(func() func(float64) float64 {
+	const density = 256
+	table := make([]float64, int(imaging.Lanczos.Support)*density+2)
+	for i := range table {
+		table[i] = imaging.Lanczos.Kernel(float64(i) / density)
+	}
+	return func(x float64) float64 {
 		x = math.Abs(x) * density
 		i := int(x)
 		if i+1 >= len(table) {
@@ -394,28 +463,16 @@ var lanczosTable = sync.OnceValue(func() imaging.ResampleFilter {
 		}
 		return table[i] + (table[i+1]-table[i])*(x-float64(i))
 	}
-	return filter
 })
 
 // sharpened also gives back what averaging took. An average over a length b, in pixels of the thumbnail, damps a wave of frequency f by sinc(b*f), about
-// 1 - (pi*b*f)^2/6; subtracting a 24th of the second difference over b raises it by as much. What that adds beyond the filter's support is next to nothing and
+// 1 - (pi*b*f)^2/6; subtracting a 24th of the second difference over b raises it by as much. What that adds beyond the kernel's support is next to nothing and
 // is left out.
-func sharpened(filter imaging.ResampleFilter, b float64) imaging.ResampleFilter {
-	kernel, support := filter.Kernel, filter.Support
-	filter.Kernel = func(x float64) float64 {
+func sharpened(kernel func(float64) float64, support, b float64) func(float64) float64 {
+	return func(x float64) float64 {
 		if math.Abs(x) >= support {
 			return 0
 		}
 		return kernel(x) - (kernel(x-b)-2*kernel(x)+kernel(x+b))/24
-	}
-	return filter
-}
-
-// halfOf gives the mean of what filter gives for two neighbouring pixels, which is what a JPEG encoder makes of their chroma.
-func halfOf(filter imaging.ResampleFilter) imaging.ResampleFilter {
-	kernel := filter.Kernel
-	return imaging.ResampleFilter{
-		Support: (filter.Support + 0.5) / 2,
-		Kernel:  func(x float64) float64 { return kernel(2*x-0.5) + kernel(2*x+0.5) },
 	}
 }

@@ -308,6 +308,57 @@ func TestMeansWeights(t *testing.T) {
 	}
 }
 
+// The weights of a filtered sample add up to one, and no sum of bytes leaves its lane: the last of them would be its neighbours' too.
+func TestTapsStayInTheirLanes(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 2, 3, 4, 5, 7, 8, 12, 25, 33, 100, 125, 250, 375, 473, 500, 1001} {
+		for side := 1; side <= n*4/3; side = side + 1 + side/7 {
+			for _, halved := range []bool{false, true} {
+				for _, averaged := range []bool{false, true} {
+					d := newTaps(n, side, halved, averaged)
+					for i, first := range d.first {
+						require.GreaterOrEqual(t, first, 0)
+						require.LessOrEqual(t, first+d.length, n)
+						light, dark := 0, 0
+						for _, w := range d.weights[i*d.length : (i+1)*d.length] {
+							light, dark = light+max(int(w), 0), dark+min(int(w), 0)
+						}
+						require.Equal(t, 128, light+dark)
+						const lane = 1 << 16
+						const room = headroom & (lane - 1)
+						require.Less(t, room+255*light, lane, "%d of %d, halved %v, averaged %v", side, n, halved, averaged)
+						require.GreaterOrEqual(t, room+255*dark, 0, "%d of %d, halved %v, averaged %v", side, n, halved, averaged)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Edges between black and white overshoot both, in every lane and next to every other value: they are clipped, and nobody's neighbour notices.
+func TestFilterOfHardEdges(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(5, 6))
+	for _, w := range []int{1, 3, 7, 8, 9, 15, 17, 40} {
+		p := plane{pix: make([]byte, w*60), stride: w, step: 1, w: w, h: 60}
+		for i := range p.pix {
+			p.pix[i] = byte(255 * random.IntN(2))
+		}
+		d := newTaps(60, 23, false, true)
+		got := p.filter(d)
+		require.Equal(t, image.Pt(23, w), image.Pt(got.w, got.h))
+		for x := range w {
+			for y, first := range d.first {
+				sum := 64
+				for k, weight := range d.weights[y*d.length : (y+1)*d.length] {
+					sum += int(weight) * int(p.pix[(first+k)*w+x])
+				}
+				require.Equal(t, byte(min(max(sum>>7, 0), 255)), got.pix[x*got.stride+y], "column %d of %d, row %d", x, w, y)
+			}
+		}
+	}
+}
+
 // picturesToStore is one picture's work: two thumbnails, and the header before them.
 func picturesToStore(b *testing.B, data []byte, boxes []image.Point) {
 	r := bytes.NewReader(data)
@@ -320,12 +371,18 @@ func picturesToStore(b *testing.B, data []byte, boxes []image.Point) {
 	}
 }
 
-// BenchmarkPicture shows what a photograph of 1000x750 costs: use -cpu 1 for milliseconds of one core.
-func BenchmarkPicture(b *testing.B) {
+// photographFile is a JPEG of 1000x750.
+func photographFile(b *testing.B) []byte {
+	b.Helper()
 	var file bytes.Buffer
 	soft := imaging.Resize(photograph(625, 469), 1000, 750, imaging.Linear) // as sharp as most lenses are: 0.2 bytes a pixel
 	require.NoError(b, jpeg.Encode(&file, flatten(soft), &jpeg.Options{Quality: 85}))
-	data := file.Bytes()
+	return file.Bytes()
+}
+
+// BenchmarkPicture shows what a photograph of 1000x750 costs: use -cpu 1 for milliseconds of one core.
+func BenchmarkPicture(b *testing.B) {
+	data := photographFile(b)
 	b.Logf("%d bytes", len(data))
 	boxes := []image.Point{{50, 50}, {270, 270}}
 	r := bytes.NewReader(data)

@@ -2,8 +2,10 @@ package crawltest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -122,4 +124,33 @@ func TestCall(t *testing.T) {
 		return nil
 	}, "http://example.com/", nil, func(r *crawl.Response) { r.Status = 404 })
 	require.ErrorContains(t, got.Err, "h1[")
+}
+
+// TestRefuse has a host without a server and one that does not exist; a third one is taken away before the second crawl.
+func TestRefuse(t *testing.T) {
+	t.Parallel()
+	site := crawltest.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<h1>there</h1>") }))
+	site.Refuse("down.example", nil)
+	site.Refuse("no.example", &net.DNSError{Err: "no such host", Name: "no.example", IsNotFound: true})
+	spider := &crawl.Spider{
+		Name: "refused", StartURLs: []string{"http://down.example/", "https://no.example/", "http://up.example/"}, Parse: parse,
+		Errback: func(_ context.Context, req *crawl.Request, err error, out *crawl.Out) error {
+			var failed *crawl.DownloadError
+			if !errors.As(err, &failed) {
+				return err
+			}
+			out.Item(map[string]any{"url": req.URL.String(), "kind": failed.Kind})
+			return nil
+		},
+	}
+	settings := crawl.Settings{Robots: crawl.RobotsSettings{Ignore: true}, Retry: crawl.RetrySettings{Times: -1}}
+	res := crawltest.Run(t, spider, settings, site)
+	require.ElementsMatch(t, []any{
+		map[string]any{"url": "http://down.example/", "kind": crawl.KindRefused},
+		map[string]any{"url": "https://no.example/", "kind": crawl.KindDNS},
+		map[string]any{"url": "http://up.example/", "title": "there"},
+	}, res.Items)
+	require.Equal(t, 1, site.Connections())
+	site.Refuse("up.example", nil)
+	require.Empty(t, crawltest.Run(t, spider, settings, site).Asked)
 }

@@ -20,6 +20,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -47,6 +48,7 @@ type site struct {
 	hosts map[string]*host // Guarded by mu.
 	holds []*hold          // Guarded by mu.
 	conns int              // Guarded by mu: connections made.
+	fails map[string]error // Guarded by mu: hosts without connections.
 }
 
 // Asked is one request that arrived at the site.
@@ -113,6 +115,20 @@ func (s *site) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.conns
+}
+
+// Refuse makes connections to a host fail from now on: with err, or if that is nil as where nobody listens, syscall.ECONNREFUSED. A host that does not exist is
+// one that fails with a [*net.DNSError].
+func (s *site) Refuse(hostname string, err error) {
+	if err == nil {
+		err = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fails == nil {
+		s.fails = make(map[string]error)
+	}
+	s.fails[hostname] = err
 }
 
 // A Held is a request, or several, that the site does not answer yet.
@@ -215,13 +231,18 @@ func (s *site) serve() (dial func(ctx context.Context, network, addr string) (ne
 	wg.Go(func() { _ = srv.Serve(plain) })
 	wg.Go(func() { _ = srv.ServeTLS(secure, "", "") })
 	dial = func(ctx context.Context, _, addr string) (net.Conn, error) {
-		_, port, err := net.SplitHostPort(addr)
+		name, port, err := net.SplitHostPort(addr)
 		if err != nil {
 			return nil, err
 		}
 		s.mu.Lock()
-		s.conns++
+		if err = s.fails[name]; err == nil {
+			s.conns++
+		}
 		s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
 		if port == "443" {
 			return secure.dial(ctx)
 		}

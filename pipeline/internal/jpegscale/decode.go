@@ -2,7 +2,7 @@
 // from the coefficients: most of the work of a thumbnail is never done.
 //
 // It decodes what the web is made of: baseline, extended and progressive Huffman-coded files of 8 bits, grey or YCbCr, whole pixels of subsampling. Everything else is
-// [ErrUnsupported], and the standard library's. A file that is cut short is an error, as it is there.
+// [ErrUnsupported], and the standard library's. A file that is cut short is an error, as it is there. It also encodes, faster than the standard library does.
 package jpegscale
 
 import (

@@ -117,10 +117,6 @@ func TestScaled(t *testing.T) {
 func TestTransforms(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 2))
-	var q [64]int32
-	for i := range q {
-		q[i] = 1
-	}
 	for _, size := range []int{2, 4, 8} {
 		for range 200 {
 			var block [64]int32
@@ -131,7 +127,13 @@ func TestTransforms(t *testing.T) {
 			want := definition(&block, size)
 			d := decoder{size: size}
 			got := make([]byte, size*size)
-			d.transform8(&block, 63, &q, got, size)
+			var where places
+			for i, v := range block {
+				if v != 0 {
+					where |= placeOf(i)
+				}
+			}
+			d.transform8(&block, where, got, size)
 			for i := range got {
 				require.InDelta(t, want[i], got[i], 1, "size %d", size)
 			}
@@ -246,5 +248,19 @@ func BenchmarkDecode(b *testing.B) {
 				require.NoError(b, err)
 			}
 		})
+	}
+}
+
+// TestRunsBeyondTheBlock are coefficients behind the last one, which are an error, and zeros there, which all decoders let pass.
+func TestRunsBeyondTheBlock(t *testing.T) {
+	t.Parallel()
+	for symbol, want := range map[byte]error{0xf1: errCode, 0xf0: nil} {
+		d := decoder{size: 8}
+		d.bits.reset(bytes.NewReader(make([]byte, 16)))
+		counts := [17]int{1: 1} // the one code is a zero bit
+		require.NoError(t, d.huff[0][0].build(&counts, []byte{0}, false))
+		require.NoError(t, d.huff[1][0].build(&counts, []byte{symbol}, true))
+		_, err := d.sequential(&part{c: &d.comps[0], dc: &d.huff[0][0], ac: &d.huff[1][0]})
+		require.Equal(t, want, err, "%#x", symbol)
 	}
 }

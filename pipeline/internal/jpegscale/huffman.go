@@ -1,15 +1,42 @@
 package jpegscale
 
-// lookBits is how long codes may be that are found at once.
-const lookBits = 9
+// lookBits is how long codes may be that are found at once, and fastBits a coefficient's code, alone or with the coefficient.
+const (
+	lookBits = 9
+	fastBits = 10
+)
+
+// An entry is a code for a coefficient and how many are zero before it: from its lowest bits on, how many bits to take, how far that goes in zigzag order (64 is the end of the
+// block), and how many of the bits taken, the last ones, are the coefficient's; or none, and the coefficient.
+type entry uint32
+
+const (
+	lengthMask   = 31
+	advanceShift = 5
+	advanceMask  = 127
+	sizeShift    = 12
+	valueShift   = 16
+)
+
+// entryOf is that of a symbol whose code has so many bits: for a coefficient yet to be read.
+func entryOf(rs byte, length int) entry {
+	run, size := entry(rs>>4), entry(rs&15)
+	switch {
+	case size > 0:
+		return (entry(length) + size) | (run+1)<<advanceShift | size<<sizeShift
+	case run == 15:
+		return entry(length) | 16<<advanceShift
+	}
+	return entry(length) | 64<<advanceShift
+}
 
 // table is a Huffman table (T.81, annex C).
 type table struct {
 	valid bool
 	// look is, by the next bits, the symbol << 8 and the code's length; 0 for a longer code.
 	look [1 << lookBits]uint16
-	// fast is, where a code and its coefficient fit into the next bits together, the coefficient << 8, the run << 4, and the length of both; 0 elsewhere.
-	fast [1 << lookBits]int16
+	// fast is, by the next bits, all there is to know of a coefficient whose code fits into them; 0 for a longer code. AC only.
+	fast [1 << fastBits]entry
 
 	symbols [256]byte
 	maxCode [18]int32 // by length, from the top of 16 bits: the first code that is longer
@@ -71,25 +98,34 @@ func (t *table) build(counts *[17]int, symbols []byte, ac bool) error {
 	}
 	t.maxCode[17] = 1 << 20
 	t.valid = true
-	if !ac {
-		return nil
-	}
-	for i := range t.fast {
-		t.fast[i] = 0
-		symbol, length := int(t.look[i]>>8), int(t.look[i]&255)
-		run, size := symbol>>4, symbol&15
-		if length == 0 || size == 0 || length+size > lookBits {
-			continue
-		}
-		v := (i << length & (1<<lookBits - 1)) >> (lookBits - size)
-		if v < 1<<(size-1) {
-			v += -1<<size + 1
-		}
-		if v >= -128 && v <= 127 {
-			t.fast[i] = int16(v*256 + run*16 + length + size)
-		}
+	if ac {
+		t.buildFast(counts, symbols)
 	}
 	return nil
+}
+
+func (t *table) buildFast(counts *[17]int, symbols []byte) {
+	t.fast = [1 << fastBits]entry{}
+	next := 0
+	for length := 1; length <= fastBits; length++ {
+		for range counts[length] {
+			e := entryOf(symbols[0], length)
+			symbols = symbols[1:]
+			size, spare := int(e>>sizeShift), fastBits-length
+			for i := range 1 << spare {
+				at := e
+				if size > 0 && size <= spare {
+					v := i >> (spare - size)
+					if v < 1<<(size-1) {
+						v += -1<<size + 1
+					}
+					at = e&(1<<sizeShift-1) | entry(v)<<valueShift
+				}
+				t.fast[next] = at
+				next++
+			}
+		}
+	}
 }
 
 // symbol decodes the next one. At least 16 bits are there. ok is false for a code that does not exist.

@@ -1,18 +1,37 @@
 package jpegscale
 
-// transform8 makes an output block of the coefficients, which are in natural order. last is the last in zigzag order that may not be zero.
-func (d *decoder) transform8(b *[64]int32, last int, q *[64]int32, dst []byte, stride int) {
-	if last == 0 || d.size == 1 {
-		flat(b[0]*q[0], d.size, dst, stride)
+// places says where in a block there may be coefficients that are not zero: a bit for each column that has some below its first row, and one more for any but the mean.
+type places uint16
+
+const someAC places = 1 << 8
+
+// placeOf is the places of the coefficient at i, in natural order.
+func placeOf(i int) places {
+	switch {
+	case i == 0:
+		return 0
+	case i < 8:
+		return someAC
+	}
+	return someAC | 1<<(i&7)
+}
+
+// below reports whether column x has anything below its first row.
+func (p places) below(x int) bool { return p>>x&1 != 0 }
+
+// transform8 makes an output block of the coefficients, which are in natural order and times their quantization.
+func (d *decoder) transform8(b *[64]int32, where places, dst []byte, stride int) {
+	if where == 0 || d.size == 1 {
+		flat(b[0], d.size, dst, stride)
 		return
 	}
 	switch d.size {
 	case 8:
-		idct8(b, q, dst, stride)
+		idct8(b, where, dst, stride)
 	case 4:
-		means2(b, q, dst, stride)
+		means2(b, where, dst, stride)
 	default:
-		means4(b, q, dst, stride)
+		means4(b, where, dst, stride)
 	}
 }
 
@@ -81,20 +100,19 @@ func line8(s0, s1, s2, s3, s4, s5, s6, s7 int32) (e0, e1, e2, e3, o0, o1, o2, o3
 	return
 }
 
-func idct8(b, q *[64]int32, dst []byte, stride int) {
+func idct8(b *[64]int32, where places, dst []byte, stride int) {
 	var w [64]int32
 	const shift = fracBits - pass1Bits
 	const half = 1 << (shift - 1)
 	for x := range 8 {
-		if b[x+8]|b[x+16]|b[x+24]|b[x+32]|b[x+40]|b[x+48]|b[x+56] == 0 {
-			dc := b[x] * q[x] << pass1Bits
+		if !where.below(x) {
+			dc := b[x] << pass1Bits
 			for y := 0; y < 64; y += 8 {
 				w[x+y] = dc
 			}
 			continue
 		}
-		e0, e1, e2, e3, o0, o1, o2, o3 := line8(b[x]*q[x], b[x+8]*q[x+8], b[x+16]*q[x+16], b[x+24]*q[x+24],
-			b[x+32]*q[x+32], b[x+40]*q[x+40], b[x+48]*q[x+48], b[x+56]*q[x+56])
+		e0, e1, e2, e3, o0, o1, o2, o3 := line8(b[x], b[x+8], b[x+16], b[x+24], b[x+32], b[x+40], b[x+48], b[x+56])
 		w[x], w[x+56] = (e0+o0+half)>>shift, (e0-o0+half)>>shift
 		w[x+8], w[x+48] = (e1+o1+half)>>shift, (e1-o1+half)>>shift
 		w[x+16], w[x+40] = (e2+o2+half)>>shift, (e2-o2+half)>>shift
@@ -139,7 +157,7 @@ func line4(s0, s1, s2, s3, s5, s6, s7 int32) (e0, e1, o0, o1 int32) {
 	return
 }
 
-func means2(b, q *[64]int32, dst []byte, stride int) {
+func means2(b *[64]int32, where places, dst []byte, stride int) {
 	var w [4][8]int32
 	const shift = fracBits - pass1Bits
 	const half = 1 << (shift - 1)
@@ -147,7 +165,12 @@ func means2(b, q *[64]int32, dst []byte, stride int) {
 		if x == 4 {
 			continue // it cancels out
 		}
-		e0, e1, o0, o1 := line4(b[x]*q[x], b[x+8]*q[x+8], b[x+16]*q[x+16], b[x+24]*q[x+24], b[x+40]*q[x+40], b[x+48]*q[x+48], b[x+56]*q[x+56])
+		if !where.below(x) {
+			dc := b[x] << pass1Bits
+			w[0][x], w[1][x], w[2][x], w[3][x] = dc, dc, dc, dc
+			continue
+		}
+		e0, e1, o0, o1 := line4(b[x], b[x+8], b[x+16], b[x+24], b[x+40], b[x+48], b[x+56])
 		w[0][x], w[3][x] = (e0+o0+half)>>shift, (e0-o0+half)>>shift
 		w[1][x], w[2][x] = (e1+o1+half)>>shift, (e1-o1+half)>>shift
 	}
@@ -169,13 +192,17 @@ const (
 	q7 = 1477 // sqrt(2) / (8 sin(7 pi/16))
 )
 
-func means4(b, q *[64]int32, dst []byte, stride int) {
+func means4(b *[64]int32, where places, dst []byte, stride int) {
 	var w [2][8]int32
 	const shift = fracBits - pass1Bits
 	const half = 1 << (shift - 1)
 	for _, x := range [...]int{0, 1, 3, 5, 7} {
-		e := b[x] * q[x] << fracBits
-		o := b[x+8]*q[x+8]*q1 - b[x+24]*q[x+24]*q3 + b[x+40]*q[x+40]*q5 - b[x+56]*q[x+56]*q7
+		if !where.below(x) {
+			w[0][x], w[1][x] = b[x]<<pass1Bits, b[x]<<pass1Bits
+			continue
+		}
+		e := b[x] << fracBits
+		o := b[x+8]*q1 - b[x+24]*q3 + b[x+40]*q5 - b[x+56]*q7
 		w[0][x], w[1][x] = (e+o+half)>>shift, (e-o+half)>>shift
 	}
 	const out = fracBits + pass1Bits + 3

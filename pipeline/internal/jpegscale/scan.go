@@ -194,17 +194,18 @@ func (d *decoder) oneBlock(p *part, s *spectrum, bx, by int) error {
 		}
 		return d.firstPass(p, block, s)
 	}
-	last, err := d.sequential(p)
+	where, err := d.sequential(p)
 	if err != nil {
 		return err
 	}
-	d.transform8(&d.block, last, &d.quant[c.tq], c.plane[by*d.size*c.stride+bx*d.size:], c.stride)
+	d.transform8(&d.block, where, c.plane[by*d.size*c.stride+bx*d.size:], c.stride)
 	return nil
 }
 
-// sequential decodes a block into d.block, in natural order, and returns the place in zigzag order of its last coefficient that is kept.
-func (d *decoder) sequential(p *part) (last int, err error) {
-	block := &d.block
+// sequential decodes a block into d.block, in natural order and times its quantization, and returns where there is something. This is where a picture's time goes, so the bits
+// are in variables of its own meanwhile.
+func (d *decoder) sequential(p *part) (where places, err error) {
+	block, q := &d.block, &d.quant[p.c.tq]
 	*block = [64]int32{}
 	if d.n < 48 {
 		d.fill()
@@ -214,50 +215,62 @@ func (d *decoder) sequential(p *part) (last int, err error) {
 		return 0, errCode
 	}
 	p.c.dc += d.receive(uint(t))
-	block[0] = p.c.dc
-	ac, keep := p.ac, keepZigzag[d.size]
-	for k := 1; k < 64; k++ {
-		if d.n < 32 {
+	block[0] = p.c.dc * q[0]
+	fast, keep := &p.ac.fast, keepZigzag[d.size]
+	acc, n := d.acc, uint(d.n)
+	for k := 0; k < 63; {
+		if n < 32 {
+			d.acc, d.n = acc, int(n)
 			d.fill()
+			acc, n = d.acc, uint(d.n)
 		}
-		if f := ac.fast[d.peek(lookBits)]; f != 0 {
-			if k += int(f >> 4 & 15); k > 63 {
+		e := fast[acc>>(64-fastBits)]
+		if e == 0 {
+			d.acc, d.n = acc, int(n)
+			rs, ok := d.symbol(p.ac)
+			if !ok {
 				return 0, errCode
 			}
-			d.drop(uint(f & 15))
-			if k <= keep {
-				block[zigzag[k]] = int32(f >> 8)
-				last = k
+			acc, n = d.acc, uint(d.n)
+			e = entryOf(rs, 0)
+		}
+		v := int32(e) >> valueShift
+		length := uint(e) & lengthMask
+		if size := uint(e) >> sizeShift & 15; size > 0 {
+			// The value's own bits are the last of those that this entry takes.
+			v = int32(acc << ((length - size) & 63) >> ((64 - size) & 63))
+			if v < 1<<(size-1) {
+				v += -1<<size + 1
 			}
-			continue
 		}
-		rs, ok := d.symbol(ac)
-		if !ok {
-			return 0, errCode
-		}
-		size := uint(rs & 15)
-		if size == 0 {
-			if rs != 0xf0 {
-				return last, nil
+		acc <<= length
+		n -= length
+		if k += int(e >> advanceShift & advanceMask); k > 63 {
+			if e>>sizeShift != 0 {
+				return 0, errCode
 			}
-			k += 15
-			continue
+			break
 		}
-		if k += int(rs >> 4); k > 63 {
-			return 0, errCode
+		if k <= keep {
+			i := zigzag[k]
+			block[i] = v * q[i]
+			where |= zigzagPlaces[k]
 		}
-		if k > keep {
-			d.drop(size)
-			continue
-		}
-		block[zigzag[k]] = d.receive(size)
-		last = k
 	}
-	return last, nil
+	d.acc, d.n = acc, int(n)
+	return where, nil
 }
 
 // keepZigzag is, by the size of an output block, the last coefficient in zigzag order that it is made of.
 var keepZigzag = [9]int{1: 0, 2: 63, 4: 63, 8: 63}
+
+// zigzagPlaces is placeOf by the place in zigzag order.
+var zigzagPlaces = func() (p [64]places) {
+	for k, i := range zigzag {
+		p[k] = placeOf(int(i))
+	}
+	return p
+}()
 
 // firstPass decodes the first bits of a progressive scan's coefficients (T.81, G.1.2.1 and G.1.2.2).
 func (d *decoder) firstPass(p *part, block *[64]int16, s *spectrum) error {
@@ -410,17 +423,14 @@ func (d *decoder) reconstruct() {
 			for bx := range c.blocks.X {
 				at := 64 * (by*c.blocks.X + bx)
 				block := (*[64]int16)(c.coeffs[at : at+64])
-				last := 0
-				for k := keepZigzag[d.size]; k > 0; k-- {
-					if block[zigzag[k]] != 0 {
-						last = k
-						break
+				var where places
+				for i, v := range block {
+					d.block[i] = int32(v) * q[i]
+					if v != 0 {
+						where |= placeOf(i)
 					}
 				}
-				for i, v := range block {
-					d.block[i] = int32(v)
-				}
-				d.transform8(&d.block, last, q, c.plane[by*d.size*c.stride+bx*d.size:], c.stride)
+				d.transform8(&d.block, where, c.plane[by*d.size*c.stride+bx*d.size:], c.stride)
 			}
 		}
 	}

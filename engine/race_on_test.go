@@ -1,0 +1,6 @@
+//go:build race
+
+package engine_test
+
+// raceDetector makes frames and stacks larger.
+const raceDetector = true
