@@ -21,11 +21,12 @@ const childTimeout = 10 * time.Minute
 
 // An outcome is one run of one contestant.
 type outcome struct {
-	Round  int      `json:"round"`
-	Job    job      `json:"job"`
-	Result result   `json:"result"`
-	Report report   `json:"report"`
-	Faults []string `json:"faults,omitempty"`
+	Round   int      `json:"round"`
+	Job     job      `json:"job"`
+	Result  result   `json:"result"`
+	Report  report   `json:"report"`
+	Gallery *gallery `json:"gallery,omitempty"` // in the case "pictures" only
+	Faults  []string `json:"faults,omitempty"`
 }
 
 // wall is the time from the first request until the contestant said that it had finished, in seconds.
@@ -153,6 +154,11 @@ func runOnce(ctx context.Context, opts options, exe string, srv *serverProcess, 
 	}
 	if o.Report.First == 0 {
 		return o, errors.New("it asked for nothing")
+	}
+	if c.inspect != nil {
+		if err := c.inspect(&o); err != nil {
+			return o, fmt.Errorf("inspect: %w", err)
+		}
 	}
 	o.Faults = c.faults(o)
 	return o, nil

@@ -19,6 +19,7 @@ type benchCase struct {
 
 	site    func(n int) *site
 	entries map[string]entry         // who takes part, by the contestant's name
+	inspect func(o *outcome) error   // looks at what a run has left in its folder; nil is nothing to look at
 	faults  func(o outcome) []string // what was wrong with a run, in words that stand in the table
 	columns []column
 }
@@ -36,7 +37,7 @@ type contestant struct {
 
 // allCases is the table of cases, in the order in which they run.
 func allCases() []benchCase {
-	return []benchCase{flatCase(), followCase(), feedCase(), slowCase(), pendingCase()}
+	return []benchCase{flatCase(), followCase(), feedCase(), slowCase(), pendingCase(), picturesCase(), bigCase(), brokenCase(), manyCase()}
 }
 
 // allContestants is the table of contestants, in the order in which they take turns.

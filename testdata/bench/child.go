@@ -71,6 +71,7 @@ type result struct {
 	ItemSum    uint64  `json:"item_sum"` // of the items' hashes: the same whatever their order
 	FeedItems  int64   `json:"feed_items,omitempty"`
 	FeedSum    uint64  `json:"feed_sum,omitempty"`
+	Stored     int64   `json:"stored,omitempty"`  // files that are what the server has; the parent has looked
 	Ended      int64   `json:"ended"`             // in nanoseconds since 1970
 	CPU        float64 `json:"cpu"`               // seconds, user and system
 	PeakRSS    int64   `json:"peak_rss"`          // bytes

@@ -3,10 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"image/jpeg"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -15,6 +19,7 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 	"github.com/andybalholm/cascadia"
+	"github.com/disintegration/imaging"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -181,6 +186,94 @@ func barePage(ctx context.Context, client *http.Client, address string, f *bareF
 		}
 		link.Fragment = ""
 		f.add(link.String())
+	}
+	return nil
+}
+
+// barePictures is what one writes first: a goroutine that reads the listing pages, and a pool whose workers each fetch a picture, keep it, decode it, and make thumbnails
+// with imaging and the standard library's encoder.
+func barePictures(ctx context.Context, j job, m *meter) error {
+	client := bareClient(j)
+	defer client.CloseIdleConnections()
+	if err := makePictureFolders(j); err != nil {
+		return err
+	}
+	type thing struct{ title, price, address string }
+	things := make(chan thing, 2*j.Concurrency)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(things)
+		for next := j.url(0); next != ""; {
+			resp, body, err := get(ctx, client, next)
+			if err != nil {
+				return err
+			}
+			m.page(len(body))
+			doc, err := goquery.NewDocumentFromReader(bytes.NewReader(body))
+			if err != nil {
+				return fmt.Errorf("parse %s: %w", next, err)
+			}
+			absolute := func(ref string) string {
+				if u, err := resp.Request.URL.Parse(ref); err == nil && ref != "" {
+					return u.String()
+				}
+				return ""
+			}
+			for _, s := range doc.Find("li.thing").EachIter() {
+				select {
+				case things <- thing{s.Find("h2").Text(), s.Find("p.price").Text(), absolute(s.Find("img").AttrOr("src", ""))}:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			next = absolute(doc.Find("a.next").AttrOr("href", ""))
+		}
+		return nil
+	})
+	for range j.Concurrency {
+		group.Go(func() error {
+			for t := range things {
+				_, body, err := get(ctx, client, t.address)
+				if err != nil {
+					return err
+				}
+				m.page(len(body))
+				if err := barePicture(j, t.address, body); err != nil {
+					return fmt.Errorf("%s: %w", t.address, err)
+				}
+				m.item(t.title, t.price)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func makePictureFolders(j job) error {
+	err := os.MkdirAll(filepath.Dir(pictureFile(j, "")), 0o755)
+	for _, thumb := range pictureThumbs {
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(thumbFile(j, thumb.name, "")), 0o755))
+	}
+	return err
+}
+
+func barePicture(j job, address string, body []byte) error {
+	if err := os.WriteFile(pictureFile(j, address), body, 0o644); err != nil {
+		return err
+	}
+	photo, err := jpeg.Decode(bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	for _, thumb := range pictureThumbs {
+		var b bytes.Buffer
+		// A height of 0 keeps the aspect, as imaging.Fit does, but rounds where that cuts off.
+		if err := jpeg.Encode(&b, imaging.Resize(photo, thumb.side, 0, imaging.Lanczos), nil); err != nil {
+			return err
+		}
+		if err := os.WriteFile(thumbFile(j, thumb.name, address), b.Bytes(), 0o644); err != nil {
+			return err
+		}
 	}
 	return nil
 }

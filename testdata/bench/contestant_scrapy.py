@@ -94,6 +94,32 @@ class Follow(Bench):
         yield from response.follow_all(css="a[href]")
 
 
+class Pictures(Bench):
+    custom_settings = {
+        "ITEM_PIPELINES": {"scrapy.pipelines.images.ImagesPipeline": 100},
+        "IMAGES_STORE": job["folder"] + "/pictures",
+        "IMAGES_THUMBS": {"small": (50, 50), "big": (270, 270)},
+    }
+
+    async def start(self):
+        yield scrapy.Request(f"http://{job['addr']}/p/0")
+
+    def parse(self, response):
+        count(response)
+        for thing in response.css("li.thing"):
+            yield {
+                "title": thing.css("h2::text").get(),
+                "price": thing.css("p.price::text").get(),
+                "image_urls": [response.urljoin(thing.css("img::attr(src)").get())],
+            }
+        yield from response.follow_all(css="a.next")
+
+    def scraped(self, item):
+        for _ in item["images"]:
+            result["pages"] += 1
+            super().scraped(item)
+
+
 class Slow(Bench):
     async def start(self):
         for page in range(job["n"]):
@@ -117,6 +143,6 @@ process = CrawlerProcess(
         "ROBOTSTXT_OBEY": False,
     }
 )
-process.crawl({"flat": Flat, "follow": Follow, "slow": Slow}[job["case"]])
+process.crawl({"flat": Flat, "follow": Follow, "slow": Slow, "pictures": Pictures}[job["case"]])
 process.start()
 json.dump(result, sys.stdout)

@@ -94,6 +94,53 @@ func tulleProducts(ctx context.Context, j job, m *meter, settings crawl.Settings
 	}, settings)
 }
 
+// A picturedProduct is what picturesCase's listing pages sell.
+type picturedProduct struct {
+	product
+	ImageURLs []string     `json:"image_urls"`
+	Images    []crawl.File `json:"images"`
+}
+
+// tullePictures counts a product when its picture has been stored. It leaves out robots.txt, as Scrapy does.
+func tullePictures(ctx context.Context, j job, m *meter) error {
+	settings := tulleSettings(j)
+	settings.Robots.Ignore = true
+	settings.Images.Store = pictureStore(j)
+	settings.Images.Thumbs = make(map[string]crawl.Size)
+	for _, thumb := range pictureThumbs {
+		settings.Images.Thumbs[thumb.name] = crawl.Size{Width: thumb.side, Height: thumb.side}
+	}
+	settings.ItemPipelines = []crawl.Stage{
+		{Order: 100, Pipeline: &pipeline.ImagesPipeline{}},
+		{Order: 200, Pipeline: pipeline.Each(func(_ context.Context, p *picturedProduct) (*picturedProduct, error) {
+			for _, file := range p.Images {
+				m.page(int(file.Size))
+				m.item(p.Title, p.Price)
+			}
+			return p, nil
+		})},
+	}
+	return tulleRun(ctx, &crawl.Spider{
+		Name:      "pictures",
+		StartURLs: []string{j.url(0)},
+		Parse: func(_ context.Context, resp *crawl.Response, out *crawl.Out) error {
+			m.page(int(resp.Body.Size()))
+			for _, thing := range resp.CSS("li.thing").EachIter() {
+				address, err := resp.URL.Parse(thing.Find("img").AttrOr("src", ""))
+				if err != nil {
+					return err
+				}
+				out.Item(&picturedProduct{
+					product:   product{Title: thing.Find("h2").Text(), Price: thing.Find("p.price").Text()},
+					ImageURLs: []string{address.String()},
+				})
+			}
+			out.FollowAll("a.next", "")
+			return nil
+		},
+	}, settings)
+}
+
 func tulleSlow(ctx context.Context, j job, m *meter) error {
 	settings := tulleSettings(j)
 	settings.Download.ConnectTo = map[string]string{fastHost: j.Addr, slowHost: j.Addr}

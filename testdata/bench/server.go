@@ -25,13 +25,17 @@ type site struct {
 
 // A reply is what the server sends for one page.
 type reply struct {
-	contentType string        // "" is text/html in UTF-8
-	body        []byte        // only read: may be the same for all
-	room        []byte        // of this connection, for a body that is made for the occasion
-	times       int           // the body is sent so often, one after the other; 0 is once
-	wait        time.Duration // how long the server takes
-	held        bool          // never answered
-	marked      bool          // the report says when the last marked page was out
+	contentType string // "" is text/html in UTF-8
+	body        []byte // only read: may be the same for all
+	room        []byte // of this connection, for a body that is made for the occasion
+	times       int    // the body is sent so often, one after the other; 0 is once
+	// write sends the body from a byte on, in place of body; size is all of it. An error breaks the connection.
+	write  func(w io.Writer, from int64) error
+	size   int64
+	etag   string        // "" is none; with one, a request for the rest is answered with the rest
+	wait   time.Duration // how long the server takes
+	held   bool          // never answered
+	marked bool          // the report says when the last marked page was out
 }
 
 // A report is what the server saw in one run.
@@ -133,9 +137,17 @@ func (s *server) converse(conn net.Conn) {
 		if rep.wait > 0 {
 			time.Sleep(rep.wait)
 		}
-		out = rep.head(out[:0])
+		var from int64
+		if rep.etag != "" {
+			from = min(req.from, rep.size)
+		}
+		out = rep.head(out[:0], from)
 		var err error
-		if rep.times == 0 {
+		if rep.write != nil {
+			if _, err = conn.Write(out); err == nil {
+				err = rep.write(conn, from)
+			}
+		} else if rep.times == 0 {
 			out = append(out, rep.body...)
 			_, err = conn.Write(out)
 		} else if _, err = conn.Write(out); err == nil {
@@ -152,21 +164,34 @@ func (s *server) converse(conn net.Conn) {
 	}
 }
 
-func (r *reply) head(dst []byte) []byte {
-	dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Type: "...)
+func (r *reply) head(dst []byte, from int64) []byte {
+	size := int64(len(r.body)) * int64(max(r.times, 1))
+	if r.write != nil {
+		size = r.size
+	}
+	if from == 0 {
+		dst = append(dst, "HTTP/1.1 200 OK\r\n"...)
+	} else {
+		dst = fmt.Appendf(dst, "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %d-%d/%d\r\n", from, size-1, size)
+	}
+	if r.etag != "" {
+		dst = fmt.Appendf(dst, "ETag: %s\r\n", r.etag)
+	}
+	dst = append(dst, "Content-Type: "...)
 	if r.contentType == "" {
 		dst = append(dst, "text/html; charset=utf-8"...)
 	} else {
 		dst = append(dst, r.contentType...)
 	}
 	dst = append(dst, "\r\nContent-Length: "...)
-	dst = strconv.AppendInt(dst, int64(len(r.body))*int64(max(r.times, 1)), 10)
+	dst = strconv.AppendInt(dst, size-from, 10)
 	return append(dst, "\r\n\r\n"...)
 }
 
 // A request is the part of a request that the server looks at.
 type request struct {
 	path, host []byte // the request's own until the next read
+	from       int64  // of "Range: bytes=42-"
 	last       bool   // the client closes afterwards
 }
 
@@ -186,7 +211,7 @@ func (r *request) read(in *bufio.Reader) error {
 	if !bytes.HasPrefix(version, []byte("HTTP/1.1")) {
 		return errNotServed
 	}
-	r.path, r.host, r.last = append(r.path[:0], path...), r.host[:0], false
+	r.path, r.host, r.from, r.last = append(r.path[:0], path...), r.host[:0], 0, false
 	for {
 		line, err = in.ReadSlice('\n')
 		if err != nil {
@@ -199,10 +224,25 @@ func (r *request) read(in *bufio.Reader) error {
 		switch name, value, _ := bytes.Cut(line, []byte(":")); {
 		case len(name) == 4 && bytes.EqualFold(name, []byte("Host")):
 			r.host = append(r.host, bytes.TrimSpace(value)...)
+		case len(name) == 5 && bytes.EqualFold(name, []byte("Range")):
+			if r.from, err = parseFrom(value); err != nil {
+				return err
+			}
 		case len(name) == 10 && bytes.EqualFold(name, []byte("Connection")):
 			r.last = bytes.EqualFold(bytes.TrimSpace(value), []byte("close"))
 		}
 	}
+}
+
+// parseFrom reads "bytes=42-".
+func parseFrom(value []byte) (int64, error) {
+	value, unit := bytes.CutPrefix(bytes.TrimSpace(value), []byte("bytes="))
+	value, open := bytes.CutSuffix(value, []byte("-"))
+	from, err := strconv.ParseInt(string(value), 10, 64)
+	if !unit || !open || err != nil || from < 0 {
+		return 0, errNotServed
+	}
+	return from, nil
 }
 
 // An order is a line on the server's standard input: open a site, or report on the one that is open.
