@@ -2,6 +2,7 @@ package crawl_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -37,4 +38,69 @@ func TestScrapyNamesOfStores(t *testing.T) {
 	var s crawl.Settings
 	require.ErrorContains(t, s.Set("AWS_USE_SSL", "False"), "aws.endpoint says http:// or https://")
 	require.ErrorContains(t, s.Set("GCS_PROJECT_ID", "p"), "leave it out")
+}
+
+// Scrapy's names for the HTTP cache, class paths and all.
+func TestScrapyNamesOfTheCache(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, value string
+		want        crawl.HTTPCacheSettings
+	}{
+		{"HTTPCACHE_ENABLED", "True", crawl.HTTPCacheSettings{On: true}},
+		{"HTTPCACHE_DIR", "/cache", crawl.HTTPCacheSettings{Dir: "/cache"}},
+		{"HTTPCACHE_POLICY", "scrapy.extensions.httpcache.DummyPolicy", crawl.HTTPCacheSettings{Policy: "dummy"}},
+		{"HTTPCACHE_POLICY", "scrapy.extensions.httpcache.RFC2616Policy", crawl.HTTPCacheSettings{Policy: "rfc9111"}},
+		{"HTTPCACHE_POLICY", "rfc9111", crawl.HTTPCacheSettings{Policy: "rfc9111"}},
+		{"HTTPCACHE_STORAGE", "scrapy.extensions.httpcache.FilesystemCacheStorage", crawl.HTTPCacheSettings{Storage: "files"}},
+		{"HTTPCACHE_STORAGE", "scrapy.extensions.httpcache.DbmCacheStorage", crawl.HTTPCacheSettings{Storage: "embedded"}},
+		{"HTTPCACHE_EXPIRATION_SECS", "3600", crawl.HTTPCacheSettings{Expires: time.Hour}},
+		{"HTTPCACHE_EXPIRATION_SECS", "0", crawl.HTTPCacheSettings{}},
+		{"HTTPCACHE_EXPIRATION_SECS", "-1", crawl.HTTPCacheSettings{}},
+		{"HTTPCACHE_IGNORE_MISSING", "True", crawl.HTTPCacheSettings{Offline: true}},
+		{"HTTPCACHE_ALWAYS_STORE", "True", crawl.HTTPCacheSettings{AlwaysStore: true}},
+		{"HTTPCACHE_IGNORE_HTTP_CODES", "[404, 500]", crawl.HTTPCacheSettings{IgnoreStatuses: []int{404, 500}}},
+		{"HTTPCACHE_IGNORE_SCHEMES", `["file", "s3"]`, crawl.HTTPCacheSettings{IgnoreSchemes: []string{"file", "s3"}}},
+		{"HTTPCACHE_IGNORE_RESPONSE_CACHE_CONTROLS", "no-cache,no-store", crawl.HTTPCacheSettings{IgnoreCacheControls: []string{"no-cache", "no-store"}}},
+		{"HTTPCACHE_GZIP", "True", crawl.HTTPCacheSettings{Gzip: true}},
+	} {
+		var got crawl.Settings
+		require.NoError(t, got.Set(c.name, c.value), "%s=%s", c.name, c.value)
+		require.Equal(t, c.want, got.HTTPCache, "%s=%s", c.name, c.value)
+	}
+	var s crawl.Settings
+	require.ErrorContains(t, s.Set("HTTPCACHE_DBM_MODULE", "dbm"), "use http_cache.storage")
+	s.HTTPCache.Expires = -1
+	s.HTTPCache.Policy = "none"
+	_, err := s.Effective(nil)
+	require.ErrorContains(t, err, "http_cache.expires")
+	require.ErrorContains(t, err, "http_cache.policy")
+}
+
+// Scrapy's names for what the layers between engine and downloader need.
+func TestScrapyNamesOfLayers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, value string
+		want        func(*crawl.Settings)
+	}{
+		{"HTTPAUTH_USER", "u", func(s *crawl.Settings) { s.HTTPAuth.User = "u" }},
+		{"HTTPAUTH_PASS", "p", func(s *crawl.Settings) { s.HTTPAuth.Password = "p" }},
+		{"HTTPAUTH_DOMAIN", "d", func(s *crawl.Settings) { s.HTTPAuth.Domain = "d" }},
+		{"HTTPPROXY_ENABLED", "False", func(s *crawl.Settings) { s.Proxy.Off = true }},
+		{"METAREFRESH_ENABLED", "False", func(s *crawl.Settings) { s.MetaRefresh.Off = true }},
+		{"METAREFRESH_MAXDELAY", "10", func(s *crawl.Settings) { s.MetaRefresh.MaxDelay = 10 * time.Second }},
+		{"METAREFRESH_MAXDELAY", "0", func(s *crawl.Settings) { s.MetaRefresh.MaxDelay = -time.Second }},
+		{"METAREFRESH_IGNORE_TAGS", `["script", "noscript"]`, func(s *crawl.Settings) { s.MetaRefresh.IgnoreTags = []string{"script", "noscript"} }},
+		{"METAREFRESH_IGNORE_TAGS", "script, noscript", func(s *crawl.Settings) { s.MetaRefresh.IgnoreTags = []string{"script", "noscript"} }},
+		{"RETRY_GIVE_UP_LOG_LEVEL", "WARNING", func(s *crawl.Settings) { s.Retry.GiveUpLevel = "warn" }},
+	} {
+		var got, want crawl.Settings
+		c.want(&want)
+		require.NoError(t, got.Set(c.name, c.value), "%s=%s", c.name, c.value)
+		require.Equal(t, want, got, "%s=%s", c.name, c.value)
+	}
+	var s crawl.Settings
+	require.ErrorContains(t, s.Set("HTTPPROXY_AUTH_ENCODING", "latin-1"), "users and passwords are sent in UTF-8")
+	require.ErrorContains(t, s.Set("user_agents", `["a`), "is not the JSON that is wanted here")
 }

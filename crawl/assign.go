@@ -182,7 +182,7 @@ func hasText(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[bool](), reflect.TypeFor[string](), reflect.TypeFor[int](), reflect.TypeFor[int64](), reflect.TypeFor[float64](),
 		reflect.TypeFor[time.Duration](), reflect.TypeFor[[]int](), reflect.TypeFor[map[string]string](), reflect.TypeFor[map[string]Size](),
-		reflect.TypeFor[map[string]Limits](), reflect.TypeFor[[]Feed]():
+		reflect.TypeFor[map[string]Limits](), reflect.TypeFor[[]Feed](), reflect.TypeFor[[]string]():
 		return true
 	}
 	return false

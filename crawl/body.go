@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 	"os"
 	"sync"
 )
@@ -203,9 +204,12 @@ func tooLarge(n, most int64) error {
 	return fmt.Errorf("%w: %d bytes or more, %d are allowed", ErrBodyTooLarge, n, most)
 }
 
+// maxAhead is how much memory a body gets because it is announced. It has to come for more.
+const maxAhead = 1 << 20
+
 // readMem reads up to over bytes, and one more read's worth, into memory. ended says that r has no more.
 func readMem(r io.Reader, size, over int64) (mem []byte, ended bool, err error) {
-	room := size
+	room := min(size, maxAhead)
 	if room < 0 {
 		room = 512
 	}
@@ -250,7 +254,7 @@ func (s *Spool) readFile(part *Part, head []byte, r io.Reader, size, most int64)
 		}
 	}()
 	src := io.MultiReader(bytes.NewReader(head), r)
-	if most > 0 {
+	if most > 0 && most < math.MaxInt64 {
 		src = io.LimitReader(src, most+1-w.size)
 	}
 	buf, _ := s.buffers.Get().(*[]byte)

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -64,6 +65,27 @@ func TestSpoolThreshold(t *testing.T) {
 				require.Empty(t, spooled(t, s))
 				require.NoError(t, s.Close())
 			}
+		}
+	}
+}
+
+// Bounds so large that they are none, and a size that is only announced.
+func TestSpoolWithLargeBounds(t *testing.T) {
+	t.Parallel()
+	data := bytes.Repeat([]byte("x"), 5000)
+	for _, over := range []int64{100, math.MaxInt64} {
+		for _, announced := range []int64{-1, 5000} {
+			s := newSpool(t, over)
+			b, err := s.Read(bytes.NewReader(data), announced, math.MaxInt64)
+			require.NoError(t, err)
+			got, err := b.Bytes()
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(data, got), "%d bytes", len(got))
+			require.NoError(t, b.Close())
+		}
+		for _, announced := range []int64{1 << 50, math.MaxInt64} {
+			_, err := newSpool(t, over).Read(bytes.NewReader(data), announced, math.MaxInt64)
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 		}
 	}
 }

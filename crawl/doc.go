@@ -21,7 +21,7 @@
 //
 //	spider.go      Spider, callbacks, routes
 //	request.go     Request, Knobs, fingerprints; wire.go is a request's form on disk
-//	response.go    Response: what came back, and its selectors (html.go, xpath.go, charset.go)
+//	response.go    Response: what came back, and its selectors (html.go, xpath.go); charset.go and guess.go read its text, kind.go says what it is
 //	body.go        Body and Spool: small bodies in memory, large ones in a file
 //	out.go         Out: what a callback hands to the crawl
 //	settings.go    Settings and their defaults; effective.go puts the layers together, explain.go says where each value comes from

@@ -94,9 +94,20 @@ func (e *invalidSettings) add(name, is, want string) {
 	*e = append(*e, &settingError{name: name, is: is, want: want})
 }
 
-func (e *invalidSettings) atLeast(name string, v, least int) {
+func (e *invalidSettings) atLeast(name string, v, least int64) {
 	if v < least {
 		e.add(name, fmt.Sprintf("is %d", v), fmt.Sprintf("want at least %d", least))
+	}
+}
+
+// maxAtOnce is more of anything than a process can do at once.
+const maxAtOnce = 1_000_000
+
+// atOnce is for how much is done at once.
+func (e *invalidSettings) atOnce(name string, v int) {
+	e.atLeast(name, int64(v), 1)
+	if v > maxAtOnce {
+		e.add(name, fmt.Sprintf("is %d", v), fmt.Sprintf("want at most %d", maxAtOnce))
 	}
 }
 

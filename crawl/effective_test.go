@@ -100,10 +100,14 @@ func TestEffectiveErrors(t *testing.T) {
 		{"images.thumbs.a/b", "5x5", `-s images.thumbs.a/b=5x5: images.thumbs name "a/b": want letters, digits, - _ and . only`},
 		{"images.thumbs", "..=5x5", `-s images.thumbs=..=5x5: name "..": want letters, digits, - _ and . only`},
 		{"images.thumbs", "s=0x5", `-s images.thumbs=s=0x5: s is 0x5: want at least 1x1`},
+		{"images.pixel_budget", "-1", `-s images.pixel_budget=-1: want at least 1`},
+		{"images.max_pixels", "-1", `-s images.max_pixels=-1: want at least 1`},
+		{"concurrent_callbacks", "10000000", `-s concurrent_callbacks=10000000: want at most 1000000`},
+		{"ftp.connections", "-1", `-s ftp.connections=-1: want at least 1`},
 		{"feeds", `[{}]`, `-s feeds=[{}]: number 1: it has no URI`},
 		{"stop_timeout", "-1s", `-s stop_timeout=-1s: a stop must end`},
 		{"item_pipelines", "x", `-s item_pipelines=x: cannot be set by name: it is a Go value, which the program sets`},
-		{"HTTPCACHE_ENABLED", "1", `-s HTTPCACHE_ENABLED=1: Scrapy's HTTPCACHE_ENABLED has no counterpart here yet`},
+		{"DNSCACHE_ENABLED", "1", `-s DNSCACHE_ENABLED=1: Scrapy's DNSCACHE_ENABLED has no counterpart here yet`},
 	} {
 		_, err := crawl.Settings{Assign: []crawl.Assignment{{Name: c.name, Value: c.value, Source: "-s"}}}.Effective(nil)
 		require.EqualError(t, err, c.want)
@@ -162,6 +166,7 @@ func TestExplainRoundTrip(t *testing.T) {
 	s.Files.Expires = 25*time.Hour + time.Millisecond
 	s.Download.MaxSize, s.Download.WarnSize, s.Compression.MaxRatio = -1, 1537, 0.5
 	s.DefaultHeaders = map[string]string{"A": "b, <c>", "D": ""}
+	s.UserAgents, s.Browser.Args, s.Proxy.URLs = []string{"Mozilla/5.0 (KHTML, like Gecko)", "b"}, []string{" [x]"}, []string{"http://a", "http://b:1"}
 	want, err := s.Effective(nil)
 	require.NoError(t, err)
 	list, err := s.Explain(nil)

@@ -15,12 +15,23 @@ type Env struct {
 	// Fetcher is the engine's own downloader, through all middlewares and host limits, ahead of the pages that wait. It is a [Submitter] too.
 	// Middlewares are given one that works only once the crawl runs.
 	Fetcher Fetcher
+	// Limiter changes what slots allow while the crawl runs.
+	Limiter Limiter
 	// Pixels bounds work on pictures.
 	Pixels Gate
 	// Spool takes bodies from the wire.
 	Spool *Spool
 	// State is what the job has stored, as it was when it was opened; nil if the crawl has no job. Middlewares are opened before it: they implement [Stateful].
 	State map[string][]byte
+}
+
+// A Limiter changes how much the slots of a crawl are asked, and how often, within what is theirs to say. It is safe for concurrent use.
+type Limiter interface {
+	// Floor is what the settings and the slot's robots.txt allow at most. The least Delay is that.
+	Floor(slot string) Limits
+	// Limit changes what a slot allows from its next download on. Zero fields leave what was; what is less strict than Floor, or negative, is Floor's. HoldUntil holds
+	// until then in any case. It may be called again and again: what is told last counts.
+	Limit(slot string, l Limits)
 }
 
 // A Gate runs CPU-bound work under a bound: one worker per processor, and a budget of weight that is in work at once.

@@ -98,7 +98,10 @@ const (
 	KindTruncated  Kind = "truncated"  // the body ended early
 	KindTooLarge   Kind = "too-large"  // the body is larger than allowed
 	KindEncoding   Kind = "encoding"   // the body's Content-Encoding is broken
+	KindProxy      Kind = "proxy"      // the proxy was not reached, or did not let the request through
 	KindRequest    Kind = "request"    // the request cannot be sent: bad URL, unknown scheme
+	KindNotPublic  Kind = "not-public" // Download.PublicOnly is on, and the address is not public
+	KindDeadHost   Kind = "dead-host"  // it was not asked: its host does not answer, and has been given up for this crawl
 )
 
 // A DownloadError says why a request got no response. 404 is a response and no error.
@@ -110,6 +113,8 @@ type DownloadError struct {
 	// Progress says that the attempt continued a body that had broken off before, added to it at least 1 MiB and a hundredth of the whole before it broke off again, and
 	// that the next attempt goes on from there. The retry middleware does not count such a failure.
 	Progress bool
+	// Answered says that the response's headers had come: the host is there, whatever Kind says.
+	Answered bool
 }
 
 func (e *DownloadError) Error() string {

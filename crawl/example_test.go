@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/tulle-go/tulle/crawl"
 )
@@ -79,6 +80,58 @@ func ExampleGet() {
 	// Output:
 	// http://example.com/a%20b?q=%C3%BC
 	// true
+}
+
+// A request's Key says what counts as the same. Worked out of a copy of the request, without what does not matter and with what does, it agrees with the fingerprints
+// of requests that have none.
+func ExampleRequest_key() {
+	withoutTracking := func(req *crawl.Request) {
+		same, u := *req, *req.URL
+		query := u.Query()
+		for name := range query {
+			if strings.HasPrefix(name, "utm_") {
+				query.Del(name)
+			}
+		}
+		u.RawQuery = query.Encode()
+		same.URL = &u
+		req.Key = same.Fingerprint()
+	}
+	byLanguage := func(req *crawl.Request) {
+		same := *req
+		same.Body = append([]byte(req.Header.Get("Accept-Language")+"\n"), req.Body...)
+		req.Key = same.Fingerprint()
+	}
+
+	plain := crawl.Get("https://example.com/lamp?id=7")
+	fmt.Println(crawl.Get("https://example.com/lamp?utm_source=letter&id=7", withoutTracking).Fingerprint() == plain.Fingerprint())
+
+	french := crawl.Get("https://example.com/lamp?id=7", func(r *crawl.Request) { r.Header = http.Header{"Accept-Language": {"fr"}} }, byLanguage)
+	fmt.Println(french.Fingerprint() == plain.Fingerprint())
+	// Output:
+	// true
+	// false
+}
+
+// A spider middleware gives every request of a crawl its key, also those of Start.
+func ExampleRequest_keyOfAll() {
+	settings := crawl.Settings{SpiderMiddlewares: []crawl.SpiderLayer{{Order: 600, Name: "no-query", Middleware: func(*crawl.Env) (crawl.SpiderHooks, error) {
+		return crawl.SpiderHooks{Request: func(_ context.Context, _ *crawl.Response, req *crawl.Request) (*crawl.Request, error) {
+			same, u := *req, *req.URL
+			u.RawQuery = ""
+			same.URL = &u
+			req.Key = same.Fingerprint()
+			return req, nil
+		}}, nil
+	}}}}
+	hooks, err := settings.SpiderMiddlewares[0].Middleware(&crawl.Env{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	req, err := hooks.Request(context.Background(), nil, crawl.Get("https://example.com/lamp?session=1"))
+	fmt.Println(req.Fingerprint() == crawl.Get("https://example.com/lamp").Fingerprint(), err)
+	// Output: true <nil>
 }
 
 // Callbacks ask what went wrong with errors.As.

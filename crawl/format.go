@@ -31,6 +31,13 @@ func (f *setting) format(v reflect.Value) string {
 			parts = append(parts, strconv.Itoa(n))
 		}
 		return strings.Join(parts, ",")
+	case []string:
+		for _, s := range x {
+			if s == "" || s != strings.TrimSpace(s) || s[0] == '[' || strings.ContainsRune(s, ',') {
+				return formatJSON(x, len(x))
+			}
+		}
+		return strings.Join(x, ",")
 	case map[string]string:
 		return formatMap(x)
 	case map[string]Size:

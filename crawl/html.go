@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -126,10 +125,15 @@ func (r *Response) parse() (dom, error) {
 	if err != nil {
 		return dom{}, err
 	}
-	if what := binaryKind(b); what != "" {
-		return dom{}, fmt.Errorf("page is %s, not HTML", what)
+	if called := binaryType(b); called != "" && called != "application/octet-stream" { // which may be a page with a stray NUL
+		return dom{}, fmt.Errorf("page is %s, not HTML", called)
 	}
-	text, err := decode(b, r.Header.Get("Content-Type"))
+	if r.Kind() == BodyJSON {
+		if kind, _ := looksLike(b[:min(len(b), sniffed)]); kind == BodyJSON {
+			return dom{}, errors.New("page is JSON, not HTML: read it by JSON")
+		}
+	}
+	text, err := r.decode(b)
 	if err != nil {
 		return dom{}, err
 	}
@@ -144,17 +148,6 @@ func (r *Response) parse() (dom, error) {
 		}
 	}
 	return dom{doc: goquery.NewDocumentFromNode(root), base: baseURL(root, r.URL)}, nil
-}
-
-// binaryKind returns what a body is that is certainly no text, or "".
-func binaryKind(b []byte) string {
-	t := http.DetectContentType(b)
-	for _, text := range []string{"text/", "application/octet-stream"} {
-		if strings.HasPrefix(t, text) {
-			return ""
-		}
-	}
-	return t
 }
 
 // flattenDeep copies a page without the tags that stand deeper than the parser takes. Links stay at any depth: one link ends the one before it, so they do not nest.
@@ -393,11 +386,7 @@ func (r *Response) Join(ref string) (*url.URL, error) { return resolve(r.base(),
 
 // base is what references are resolved against. A page that is not HTML is not parsed for it.
 func (r *Response) base() *url.URL {
-	kind := r.Header.Get("Content-Type")
-	if kind == "" && r.Body.Path() == "" {
-		kind = http.DetectContentType(r.Body.mem)
-	}
-	if strings.Contains(strings.ToLower(kind), "html") {
+	if r.Kind() == BodyHTML {
 		return r.document().base
 	}
 	return r.URL
@@ -452,6 +441,18 @@ func foldSpace(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
+// instead is what a page looks like that was taken for JSON, for an error.
+func (r *Response) instead() string {
+	kind, called := looksLike(r.Body.head(sniffed))
+	switch kind {
+	case BodyHTML, BodyXML:
+		return string(kind) + ", "
+	case BodyBinary:
+		return called + ", "
+	}
+	return ""
+}
+
 // JSON looks a path up in a JSON page, in the syntax of gjson: "items.#.price". A page that is not JSON gives no result, and an error in Err.
 func (r *Response) JSON(path string) gjson.Result {
 	r.page.jsonOnce.Do(func() {
@@ -460,7 +461,7 @@ func (r *Response) JSON(path string) gjson.Result {
 		case err != nil:
 			r.fail(err)
 		case !gjson.Valid(s):
-			r.fail(fmt.Errorf("page is not JSON: it begins with %.40q", s))
+			r.fail(fmt.Errorf("page is %snot JSON: it begins with %.40q", r.instead(), s))
 		default:
 			r.page.json = s
 		}

@@ -30,6 +30,12 @@ type Request struct {
 	Priority int
 	// DontFilter asks for it although it was seen before.
 	DontFilter bool
+	// IsStart says that it came from Spider.Start, not from a page. The start middleware sets it; redirects, retries and a job keep it.
+	IsStart bool
+	// Key is the request's fingerprint in place of the one that [Request.Fingerprint] works out: two requests with the same Key are one, wherever that is asked:
+	// to the scheduler, to a job that goes on, to pictures and files under way, to the HTTP cache. Zero, as nearly always, is none. It belongs to the URL that it
+	// was set for: a redirect's target has its own fingerprint.
+	Key Fingerprint
 	// Depth is how many links away from Start it was found. The depth middleware sets it.
 	Depth int
 	// Data travels with the request to its callback, as JSON; set it by [With], read it by Response.Data.
@@ -72,12 +78,35 @@ type Knobs struct {
 	RetryTimes int `json:"retry_times,omitempty"`
 	// DontRedirect hands a redirect to the callback.
 	DontRedirect bool `json:"dont_redirect,omitempty"`
+	// DontCache asks past the HTTP cache: nothing is taken from it, nothing is put there.
+	DontCache bool `json:"dont_cache,omitempty"`
 	// IgnoreRobots asks although robots.txt says no.
 	IgnoreRobots bool `json:"ignore_robots,omitempty"`
 	// AllowOffsite asks although the host is not in Spider.AllowedDomains.
 	AllowOffsite bool `json:"allow_offsite,omitempty"`
+	// DontRefresh hands a page that has a meta refresh to the callback.
+	DontRefresh bool `json:"dont_refresh,omitempty"`
+	// Proxy to ask through, in place of the usual one: its URL, as in ProxySettings.URLs, or "direct" for none. "" is the usual. Redirects and retries keep it.
+	Proxy string `json:"proxy,omitempty"`
+	// HTTPUser and HTTPPassword are sent as Basic authentication, in place of those of HTTPAuth.
+	HTTPUser     string `json:"http_user,omitempty"`
+	HTTPPassword string `json:"http_password,omitempty"`
+	// HTTPAuthDomain is where they may go, as HTTPAuth.Domain. "" is the origin that the request was made for.
+	HTTPAuthDomain string `json:"http_auth_domain,omitempty"`
+	// PriorityAdjust in place of Retry.PriorityAdjust. 0 is that.
+	PriorityAdjust int `json:"priority_adjust,omitempty"`
+	// GiveUpLevel in place of Retry.GiveUpLevel. "" is that.
+	GiveUpLevel string `json:"give_up_level,omitempty"`
+	// AllowTruncated accepts a body that ends early, as Download.AllowTruncated does.
+	AllowTruncated bool `json:"allow_truncated,omitempty"`
+	// WarnSize in bytes in place of Download.WarnSize. 0 is that; negative is none.
+	WarnSize int64 `json:"warn_size,omitempty"`
+	// DepthReset lets depths be counted anew from this request: its own is 0.
+	DepthReset bool `json:"depth_reset,omitempty"`
 	// ReferrerPolicy in place of Referer.Policy.
 	ReferrerPolicy string `json:"referrer_policy,omitempty"`
+	// DontAdjustDelay keeps AutoThrottle from learning from the answer.
+	DontAdjustDelay bool `json:"dont_adjust_delay,omitempty"`
 	// Render asks for the page in a browser, so that its scripts run. nil does not. The fingerprint is that of the page without a browser.
 	Render *Render `json:"render,omitempty"`
 }
@@ -99,6 +128,9 @@ func Get(rawURL string, with ...func(*Request)) *Request {
 	}
 	return r
 }
+
+// Unusable is a request for a URL that is not to be asked. It fails where it is used, alone, with err.
+func Unusable(rawURL string, err error) *Request { return &Request{bad: &unusable{rawURL, err}} }
 
 // With lets v travel with the request, as JSON. A value that does not marshal is kept as the request's error.
 func With(v any) func(*Request) {
@@ -207,16 +239,19 @@ func (r *Request) Slot() string {
 	return r.URL.Scheme + ":"
 }
 
-// A Fingerprint is what two requests share when they ask for the same thing: Scrapy's, the SHA-1 of method, canonical URL and body.
+// A Fingerprint is what two requests share when they ask for the same thing: Scrapy's, the SHA-1 of method, canonical URL and body, or what Request.Key says.
 type Fingerprint [20]byte
 
 // String is the fingerprint in hex, as Scrapy writes it.
 func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
 
-// Fingerprint works the request's out. Headers and the URL's fragment do not count.
+// Fingerprint is Request.Key, or is worked out of method, URL and body. Headers and the URL's fragment do not count.
 func (r *Request) Fingerprint() Fingerprint {
 	if r.URL == nil {
 		return Fingerprint{}
+	}
+	if r.Key != (Fingerprint{}) && (len(r.Redirects) == 0 || r.URL.String() == r.Redirects[0]) {
+		return r.Key
 	}
 	return canon.Fingerprint(r.method(), r.URL, r.Body)
 }
@@ -224,6 +259,9 @@ func (r *Request) Fingerprint() Fingerprint {
 // chain are the fingerprints of the URLs it came through.
 func (r *Request) chain() []Fingerprint {
 	var fps []Fingerprint
+	if r.Key != (Fingerprint{}) && len(r.Redirects) > 0 {
+		fps = append(fps, r.Key)
+	}
 	for _, raw := range r.Redirects {
 		if u, err := canon.Parse(raw); err == nil {
 			fps = append(fps, canon.Fingerprint(r.method(), u, r.Body))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,6 +29,29 @@ func TestFingerprint(t *testing.T) {
 	}
 	require.Equal(t, crawl.Fingerprint{}, (&crawl.Request{}).Fingerprint())
 	require.Equal(t, "http://example.com:80/a%20b?a=1&q=%E9&z=", crawl.CanonicalURL(crawl.Get("http://EXAMPLE.com:80/a b?q=%e9&z=&a=1").URL))
+}
+
+func TestKey(t *testing.T) {
+	t.Parallel()
+	key := crawl.Get("http://h/a").Fingerprint()
+	req := crawl.Get("http://h/a?sig=1", func(r *crawl.Request) { r.Key = key })
+	require.Equal(t, key, req.Fingerprint())
+	require.Equal(t, key, req.Clone().Fingerprint())
+	again, err := crawl.NewNack(1, req, req, time.Time{})
+	require.NoError(t, err)
+	require.False(t, again.Push.Filter, "a retry is no duplicate of itself")
+
+	target := crawl.Get("http://h/wall", func(r *crawl.Request) { r.Key, r.Redirects = key, []string{"http://h/a?sig=1"} })
+	require.Equal(t, crawl.Get("http://h/wall").Fingerprint(), target.Fingerprint(), "a redirect's target has its own")
+	back := crawl.Get("http://h/a?sig=1", func(r *crawl.Request) { r.Key, r.Redirects = key, []string{"http://h/a?sig=1", "http://h/wall"} })
+	require.Equal(t, key, back.Fingerprint(), "and back at its URL the request has its own again")
+	plain := crawl.Get("http://h/a", func(r *crawl.Request) { r.Key, r.Redirects = key, back.Redirects })
+	for _, r := range []*crawl.Request{back, plain} {
+		n, err := crawl.NewNack(1, target, r, time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, key, n.Push.Fingerprint)
+		require.False(t, n.Push.Filter, "what it came through is not seen")
+	}
 }
 
 func TestRequestErr(t *testing.T) {

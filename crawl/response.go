@@ -22,13 +22,15 @@ type Response struct {
 	Header http.Header
 	// Body is decompressed. Its charset is untouched: see Decoded.
 	Body Body
+	// Charset of the body, by its name, in place of the one that Decoded works out. It counts when it is set before the first selector. "" is usual.
+	Charset string
 	// Proto is "HTTP/1.1" or "HTTP/2.0"; "" for other schemes.
 	Proto string
 	// Flags are words that parts leave: "cached", "truncated", "rendered".
 	Flags []string
 	// Rendered is what a browser has left beside the page; nil if no browser was asked.
 	Rendered *Rendered
-	Timing Timing
+	Timing   Timing
 	// Selectors keeps compiled selectors for the responses of one crawl. The engine sets it; nil compiles each time.
 	Selectors *Selectors
 

@@ -177,12 +177,11 @@ func (l Limits) Strictest(o Limits) Limits {
 	if o.Concurrency > 0 && (l.Concurrency <= 0 || o.Concurrency < l.Concurrency) {
 		l.Concurrency = o.Concurrency
 	}
-	switch {
-	case o.Delay > l.Delay:
-		l.Delay, l.FixedDelay = o.Delay, o.FixedDelay
-	case o.Delay == l.Delay:
-		l.FixedDelay = l.FixedDelay || o.FixedDelay
+	if o.Delay > l.Delay {
+		l.Delay, l.FixedDelay, o.Delay, o.FixedDelay = o.Delay, o.FixedDelay, l.Delay, l.FixedDelay
 	}
+	// A delay that is drawn may be half as long: it must not be shorter than one that is fixed.
+	l.FixedDelay = l.FixedDelay || o.FixedDelay && (o.Delay > l.Delay/2 || o.Delay == l.Delay)
 	if o.HoldUntil.After(l.HoldUntil) {
 		l.HoldUntil = o.HoldUntil
 	}

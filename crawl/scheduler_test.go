@@ -57,6 +57,8 @@ func TestStrictest(t *testing.T) {
 	for _, c := range []struct{ a, b, want crawl.Limits }{
 		{crawl.Limits{}, crawl.Limits{}, crawl.Limits{}},
 		{crawl.Limits{Concurrency: 4, Delay: 2}, crawl.Limits{Concurrency: 2, Delay: 1, FixedDelay: true}, crawl.Limits{Concurrency: 2, Delay: 2}},
+		{crawl.Limits{Delay: 5}, crawl.Limits{Delay: 4, FixedDelay: true}, crawl.Limits{Delay: 5, FixedDelay: true}},
+		{crawl.Limits{}, crawl.Limits{FixedDelay: true}, crawl.Limits{FixedDelay: true}},
 		{crawl.Limits{Concurrency: -1, Delay: -1}, crawl.Limits{Concurrency: 8, Delay: 3, FixedDelay: true}, crawl.Limits{Concurrency: 8, Delay: 3, FixedDelay: true}},
 		{crawl.Limits{Delay: 3}, crawl.Limits{Delay: 3, FixedDelay: true}, crawl.Limits{Delay: 3, FixedDelay: true}},
 		{crawl.Limits{HoldUntil: early}, crawl.Limits{HoldUntil: late}, crawl.Limits{HoldUntil: late}},

@@ -43,29 +43,38 @@ type Settings struct {
 	Order string
 	// UserAgent is how the crawl introduces itself. Default "tulle (+https://github.com/tulle-go/tulle)".
 	UserAgent string
+	// UserAgents are several in place of UserAgent. Each site, a registered domain with its subdomains, gets one of them and keeps it, so that it suits the cookies
+	// that the site has set. Which one depends on the domain alone. Empty: UserAgent.
+	UserAgents []string
 	// DefaultHeaders are sent where a request has none of that name. Default: Accept for pages and Accept-Language en. A header with an empty value is not sent.
 	DefaultHeaders map[string]string
 	// StopTimeout is how long a stop waits for a Start or callback that ignores it, before leaving it behind. Default 30 s.
 	StopTimeout time.Duration
 
-	Start       StartSettings
-	Download    DownloadSettings
-	Robots      RobotsSettings
-	Retry       RetrySettings
-	Redirect    RedirectSettings
-	Cookies     CookiesSettings
-	Compression CompressionSettings
-	HTTPError   HTTPErrorSettings
-	Referer     RefererSettings
-	Depth       DepthSettings
-	URLLength   URLLengthSettings
-	Media       MediaSettings
-	Images      ImagesSettings
-	Files       FilesSettings
-	AWS         AWSSettings
-	GCS         GCSSettings
-	FTP         FTPSettings
-	Browser     BrowserSettings
+	Start        StartSettings
+	Download     DownloadSettings
+	Robots       RobotsSettings
+	AutoThrottle AutoThrottleSettings
+	Retry        RetrySettings
+	Breaker      BreakerSettings
+	Redirect     RedirectSettings
+	MetaRefresh  MetaRefreshSettings
+	Cookies      CookiesSettings
+	HTTPAuth     HTTPAuthSettings
+	Proxy        ProxySettings
+	Compression  CompressionSettings
+	HTTPCache    HTTPCacheSettings
+	HTTPError    HTTPErrorSettings
+	Referer      RefererSettings
+	Depth        DepthSettings
+	URLLength    URLLengthSettings
+	Media        MediaSettings
+	Images       ImagesSettings
+	Files        FilesSettings
+	AWS          AWSSettings
+	GCS          GCSSettings
+	FTP          FTPSettings
+	Browser      BrowserSettings
 	// Feeds are where items go: each is a file or standard output.
 	Feeds []Feed
 	Log   LogSettings
@@ -124,8 +133,25 @@ type DownloadSettings struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// InsecureTLS accepts certificates that do not verify.
 	InsecureTLS bool
+	// CAFile names a PEM file with certificates of authorities that are trusted beside the system's. Empty: the system's alone.
+	CAFile string
+	// MinTLS and MaxTLS are the oldest and the newest version of TLS that is spoken, from "1.0" to "1.3". Defaults 1.2 and 1.3.
+	MinTLS, MaxTLS string
 	// DisableHTTP2 keeps to HTTP/1.1.
 	DisableHTTP2 bool
+	// H2C speaks HTTP/2 without TLS for http URLs, to servers that are known to: others do not understand it. Through a proxy it is HTTP/1.1 still.
+	H2C bool
+	// BindAddress is the address of this machine that connections come from. Empty: the system chooses.
+	BindAddress string
+	// MinSpeed is the least speed of a body in bytes per second, on the average of 30 s, once it has begun to come. A slower transfer breaks off as after Timeout. The
+	// time that our own disk takes does not count. Default 10, negative none.
+	MinSpeed int64
+	// PublicOnly refuses addresses that are not public: of this machine, of private networks, of a cloud's metadata and so on. The address itself is what counts, whatever
+	// name or redirect leads there. A proxy's own address may be any; what is asked through it is checked as far as its name can be looked up here. With Dial that is an
+	// address that is no name, and what the connection says of its other end.
+	PublicOnly bool
+	// AllowNets are exceptions: addresses, or networks such as 10.1.0.0/16.
+	AllowNets []string
 }
 
 // RobotsSettings are about robots.txt (RFC 9309).
@@ -152,6 +178,9 @@ type RetrySettings struct {
 	MaxBackOff time.Duration
 	// MaxRetryAfter caps what a server may ask for by Retry-After. Default 5 min, negative: Retry-After is not obeyed.
 	MaxRetryAfter time.Duration
+	// GiveUpLevel is at which level the log says that a request is not asked again: "debug", "info", "warn" or "error". Default debug: what comes of it, an error or
+	// a status, is told anyway.
+	GiveUpLevel string
 }
 
 // TimesOf is how often one request may be asked again, by its own Knobs and these settings; 0 is never.
@@ -167,12 +196,77 @@ func (s *RetrySettings) TimesOf(req *Request) int {
 	return max(times, 0)
 }
 
+// AutoThrottleSettings are about delays that follow how fast a site answers, as Scrapy's AutoThrottle sets them. DownloadDelay, the delays of Slots and Crawl-delay are the
+// least; ConcurrentPerHost still holds.
+type AutoThrottleSettings struct {
+	// On turns it on.
+	On bool
+	// StartDelay is the delay until a host's first answer. Default 5 s.
+	StartDelay time.Duration
+	// MaxDelay is the longest delay. Default 60 s.
+	MaxDelay time.Duration
+	// Target is how many downloads should run at a host on average: the delay is headed for the latency divided by it. Default 1.
+	Target float64
+	// Debug logs, at level info, what each answer makes of the delay.
+	Debug bool
+}
+
+// BreakerSettings are about hosts that do not answer at all: no name, no connection, no handshake, or nothing in time. A status such as 503 is an answer.
+type BreakerSettings struct {
+	// Off asks such hosts as it asks any other.
+	Off bool
+	// Failures is after how many failures in a row a host is left alone for a while. Default 10. A host that has failed now and then is given more: as many as it would
+	// hardly ever have in a row.
+	Failures int
+	// Hold is how long it is left alone before one request is tried. Default 1 min. It doubles each time that one fails.
+	Hold time.Duration
+	// MaxHold caps that. Default 15 min.
+	MaxHold time.Duration
+	// Trials is how many of those may fail before the host is given up for this crawl: what waits for it fails at once. Default 5; a host that has never answered
+	// is given one.
+	Trials int
+}
+
 // RedirectSettings are about 301, 302, 303, 307 and 308.
 type RedirectSettings struct {
 	// Times is how many redirects of a request are followed. Default 20, negative none.
 	Times int
 	// PriorityAdjust is added to the priority of a redirected request. Default 2.
 	PriorityAdjust int
+}
+
+// MetaRefreshSettings are about pages that lead elsewhere by <meta http-equiv="refresh">. Redirect.Times and Redirect.PriorityAdjust hold for them too.
+type MetaRefreshSettings struct {
+	// Off follows none.
+	Off bool
+	// MaxDelay is the longest delay that a page may ask for and is still followed; it is not waited for. Default 100 s, negative: none is followed.
+	MaxDelay time.Duration
+	// IgnoreTags are elements inside which a meta element does not count. Default noscript: that is for clients without scripts, and what it says may be there to
+	// tell crawlers from browsers.
+	IgnoreTags []string
+}
+
+// HTTPAuthSettings are about Basic authentication (RFC 7617).
+type HTTPAuthSettings struct {
+	// User and Password are sent to Domain. Both empty: nothing is.
+	User, Password string
+	// Domain must be set if they are: "example.com" is the host and its subdomains, "https://example.com" that origin alone, so never in clear text.
+	Domain string
+}
+
+// ProxySettings are about proxies for http and https URLs.
+type ProxySettings struct {
+	// Off uses none: neither URLs, nor those of the environment, nor a request's own.
+	Off bool
+	// URLs are proxies that take turns: http://host:port, https://, socks5:// or socks5h://, which look names up at the proxy both, with user:password@ if it wants
+	// them. Empty: those of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in lower case too), unless Download.Dial is set.
+	URLs []string
+	// ByTurn takes another one for each request. Otherwise each host keeps one, and with it its connections and what it thinks of the address.
+	ByTurn bool
+	// Failures is after how many failures in a row one of URLs rests. Default 3, negative never.
+	Failures int
+	// Rest is how long it does, before one request tries it again. Default 1 min.
+	Rest time.Duration
 }
 
 // CookiesSettings are about cookies (RFC 6265).
@@ -189,6 +283,34 @@ type CompressionSettings struct {
 	Off bool
 	// MaxRatio is the largest ratio of a body to its compressed size, once it is larger than 1 MiB. Default 1,000, negative none.
 	MaxRatio float64
+}
+
+// HTTPCacheSettings are about the HTTP cache: responses that are kept on disk, and used again in place of the site's.
+type HTTPCacheSettings struct {
+	// On keeps responses and uses them again.
+	On bool
+	// Dir is the cache's folder, in which each spider has its own. Default "httpcache".
+	Dir string
+	// Policy is "dummy" or "rfc9111". Dummy keeps everything and uses it always, so that a crawl can be repeated without asking the site again; rfc9111 keeps what a browser
+	// would keep, and validates it when a browser would. Default dummy, as in Scrapy.
+	Policy string
+	// Storage is "files", one for each response, which several crawls may share; or one of Parts.CacheStorages: "embedded" is a database, for one crawl at a time.
+	// Default files.
+	Storage string
+	// Expires is how long after it was stored, or validated, a response may be used at all. 0 is for ever.
+	Expires time.Duration
+	// Offline asks nothing of any network: a request that has no response in the cache, however old, is ignored.
+	Offline bool
+	// AlwaysStore also stores what by the rules of rfc9111 has neither a lifetime nor a validator. What says no-store is not stored.
+	AlwaysStore bool
+	// IgnoreStatuses are not stored.
+	IgnoreStatuses []int
+	// IgnoreSchemes are of URLs that the cache leaves alone. Default file and data: theirs is on this machine already.
+	IgnoreSchemes []string
+	// IgnoreCacheControls are directives of responses that rfc9111 does not obey, such as no-store, no-cache, must-revalidate.
+	IgnoreCacheControls []string
+	// Gzip compresses what is stored, unless it came compressed.
+	Gzip bool
 }
 
 // HTTPErrorSettings are about statuses outside 2xx.
@@ -315,6 +437,9 @@ type GCSSettings struct {
 type FTPSettings struct {
 	// User and Password are used when the URL has none. Defaults "anonymous" and "guest".
 	User, Password string
+	// Domain is the host that gets them when an ftp or ftps URL is crawled, its subdomains too: any page may name any host. Others get the defaults. Stores, whose
+	// addresses are the program's own, need none.
+	Domain string
 	// InsecureTLS accepts any certificate of an ftps:// or explicit TLS server.
 	InsecureTLS bool
 	// Connections is how many a store has open at once. Default 4.
@@ -379,6 +504,8 @@ type Parts struct {
 	Stores map[string]OpenStore
 	// Handlers answer requests by URL scheme. Built in: http, https, file, data.
 	Handlers map[string]OpenHandler
+	// CacheStorages keep the HTTP cache, by the name that HTTPCache.Storage has. Built in: files. middleware/cachedb.Open is for "embedded".
+	CacheStorages map[string]OpenCacheStorage
 	// Renderer answers requests with Knobs.Render: downloader/browser.Open. nil: this program renders nothing, and such a request fails.
 	Renderer OpenHandler
 	// Formats encode feeds by name. Built in: jsonl, json, csv.
@@ -455,6 +582,13 @@ const (
 	OrderBreadth = "breadth" // oldest first
 )
 
+// Policies of the HTTP cache, and the storage of it that is built in.
+const (
+	CacheDummy   = "dummy"
+	CacheRFC9111 = "rfc9111"
+	CacheFiles   = "files"
+)
+
 // DefaultUserAgent is how a crawl introduces itself unless told otherwise.
 const DefaultUserAgent = "tulle (+https://github.com/tulle-go/tulle)"
 
@@ -496,6 +630,9 @@ func (s *Settings) setDefaults() {
 	or(&s.Download.MaxSize, 1<<30)
 	or(&s.Download.WarnSize, 32<<20)
 	or(&s.Download.SpoolOver, 1<<20)
+	or(&s.Download.MinTLS, "1.2")
+	or(&s.Download.MaxTLS, "1.3")
+	or(&s.Download.MinSpeed, 10)
 	or(&s.Robots.MaxDelay, time.Minute)
 	or(&s.Retry.Times, 2)
 	if s.Retry.Statuses == nil {
@@ -505,9 +642,29 @@ func (s *Settings) setDefaults() {
 	or(&s.Retry.BackOff, time.Second)
 	or(&s.Retry.MaxBackOff, time.Minute)
 	or(&s.Retry.MaxRetryAfter, 5*time.Minute)
+	or(&s.Retry.GiveUpLevel, "debug")
+	or(&s.MetaRefresh.MaxDelay, 100*time.Second)
+	if s.MetaRefresh.IgnoreTags == nil {
+		s.MetaRefresh.IgnoreTags = []string{"noscript"}
+	}
+	or(&s.Proxy.Failures, 3)
+	or(&s.Proxy.Rest, time.Minute)
+	or(&s.AutoThrottle.StartDelay, 5*time.Second)
+	or(&s.AutoThrottle.MaxDelay, time.Minute)
+	or(&s.AutoThrottle.Target, 1)
+	or(&s.Breaker.Failures, 10)
+	or(&s.Breaker.Hold, time.Minute)
+	or(&s.Breaker.MaxHold, 15*time.Minute)
+	or(&s.Breaker.Trials, 5)
 	or(&s.Redirect.Times, 20)
 	or(&s.Redirect.PriorityAdjust, 2)
 	or(&s.Compression.MaxRatio, 1000)
+	or(&s.HTTPCache.Dir, "httpcache")
+	or(&s.HTTPCache.Policy, CacheDummy)
+	or(&s.HTTPCache.Storage, CacheFiles)
+	if s.HTTPCache.IgnoreSchemes == nil {
+		s.HTTPCache.IgnoreSchemes = []string{"file", "data"}
+	}
 	or(&s.Referer.Policy, "no-referrer-when-downgrade")
 	or(&s.URLLength.Limit, 2083)
 	or(&s.Media.CacheSize, 100_000)
@@ -538,20 +695,64 @@ func (s *Settings) Validate() error {
 // invalid is what Validate finds, setting by setting.
 func (s *Settings) invalid() []*settingError {
 	var errs invalidSettings
-	errs.atLeast("concurrent_requests", s.ConcurrentRequests, 1)
-	errs.atLeast("concurrent_per_host", s.ConcurrentPerHost, 1)
-	errs.atLeast("concurrent_callbacks", s.ConcurrentCallbacks, 1)
-	errs.atLeast("concurrent_items", s.ConcurrentItems, 1)
-	errs.atLeast("concurrent_stages", s.ConcurrentStages, 1)
-	errs.atLeast("browser.pages", s.Browser.Pages, 1)
-	errs.atLeast("browser.width", s.Browser.Width, 1)
-	errs.atLeast("browser.height", s.Browser.Height, 1)
+	errs.atOnce("concurrent_requests", s.ConcurrentRequests)
+	errs.atOnce("concurrent_per_host", s.ConcurrentPerHost)
+	errs.atOnce("concurrent_callbacks", s.ConcurrentCallbacks)
+	errs.atOnce("concurrent_items", s.ConcurrentItems)
+	errs.atOnce("concurrent_stages", s.ConcurrentStages)
+	errs.atOnce("browser.pages", s.Browser.Pages)
+	errs.atOnce("ftp.connections", s.FTP.Connections)
+	if n := s.Images.FTP.Connections; n != 0 {
+		errs.atOnce("images.ftp.connections", n)
+	}
+	if n := s.Files.FTP.Connections; n != 0 {
+		errs.atOnce("files.ftp.connections", n)
+	}
+	errs.atLeast("browser.width", int64(s.Browser.Width), 1)
+	errs.atLeast("browser.height", int64(s.Browser.Height), 1)
+	errs.atLeast("breaker.failures", int64(s.Breaker.Failures), 1)
+	errs.atLeast("breaker.trials", int64(s.Breaker.Trials), 1)
+	if s.AutoThrottle.StartDelay < 0 || s.AutoThrottle.MaxDelay < 0 {
+		errs.add("auto_throttle.start_delay", "or max_delay is negative", "auto_throttle.on turns it on and off")
+	}
+	if !(s.AutoThrottle.Target > 0) {
+		errs.add("auto_throttle.target", fmt.Sprintf("is %v", s.AutoThrottle.Target), "want more than 0")
+	}
+	if s.Breaker.Hold < 0 {
+		errs.add("breaker.hold", "is negative", "breaker.off turns it off")
+	}
+	if s.Breaker.MaxHold < 0 {
+		errs.add("breaker.max_hold", "is negative", "breaker.off turns it off")
+	}
+	errs.oneOf("download.min_tls", s.Download.MinTLS, "1.0", "1.1", "1.2", "1.3")
+	errs.oneOf("download.max_tls", s.Download.MaxTLS, "1.0", "1.1", "1.2", "1.3")
+	if s.Download.MinTLS > s.Download.MaxTLS {
+		errs.add("download.min_tls", "is "+s.Download.MinTLS, "download.max_tls is "+s.Download.MaxTLS)
+	}
 	errs.oneOf("order", s.Order, OrderDepth, OrderBreadth)
+	errs.oneOf("retry.give_up_level", s.Retry.GiveUpLevel, "debug", "info", "warn", "error")
+	if auth := s.HTTPAuth; auth.Domain == "" && (auth.User != "" || auth.Password != "") {
+		errs.add("http_auth.domain", "is empty", "want the domain that the user and password are for: they are sent nowhere else")
+	}
+	for _, raw := range s.Proxy.URLs {
+		if _, err := ParseProxy(raw); err != nil {
+			errs.add("proxy.urls", err.Error(), "want http://, https://, socks5:// or socks5h://, and a host")
+		}
+	}
+	if s.Proxy.Rest < 0 {
+		errs.add("proxy.rest", "is negative", "a proxy that never failed needs no rest: set proxy.failures to -1")
+	}
+	errs.oneOf("http_cache.policy", s.HTTPCache.Policy, CacheDummy, CacheRFC9111)
+	if s.HTTPCache.Expires < 0 {
+		errs.add("http_cache.expires", "is negative", "0 is for ever")
+	}
 	errs.oneOf("media.checksum", s.Media.Checksum, "md5", "sha1", "sha256")
 	errs.oneOf("log.format", s.Log.Format, "console", "json")
 	errs.oneOf("log.level", s.Log.Level, "debug", "info", "warn", "error")
 	errs.oneOf("referer.policy", s.Referer.Policy, "no-referrer", "no-referrer-when-downgrade", "same-origin", "origin",
 		"strict-origin", "origin-when-cross-origin", "strict-origin-when-cross-origin", "unsafe-url")
+	errs.atLeast("images.max_pixels", s.Images.MaxPixels, 1)
+	errs.atLeast("images.pixel_budget", s.Images.PixelBudget, 1)
 	if s.Images.Quality < 1 || s.Images.Quality > 100 {
 		errs.add("images.quality", fmt.Sprintf("is %d", s.Images.Quality), "want 1 to 100")
 	}

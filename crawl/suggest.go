@@ -167,8 +167,11 @@ func candidates(name string) []candidate {
 	for _, n := range slices.Sorted(maps.Keys(scrapyNames)) {
 		scrapys = append(scrapys, candidate{n, scrapyNames[n].to})
 	}
-	if name == strings.ToUpper(name) {
+	switch {
+	case name == strings.ToUpper(name):
 		return append(scrapys, ours...)
+	case len(wordsOf(name)) == 1: // a word of ours, which Scrapy's long names may end in
+		return ours
 	}
 	return append(ours, scrapys...)
 }

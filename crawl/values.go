@@ -21,10 +21,10 @@ import (
 // The texts of settings' values, read. What format (format.go) writes, parse reads.
 
 // sizes are the settings that count bytes: 10MB is a value of theirs.
-var sizes = []string{"download.max_size", "download.warn_size", "download.spool_over", "url_length.limit", "media.max_size"}
+var sizes = []string{"download.max_size", "download.warn_size", "download.spool_over", "download.min_speed", "url_length.limit", "media.max_size"}
 
 // lowerCase are the settings whose values are words from a list.
-var lowerCase = []string{"order", "referer.policy", "media.checksum", "log.level", "log.format"}
+var lowerCase = []string{"order", "referer.policy", "media.checksum", "log.level", "log.format", "retry.give_up_level", "http_cache.policy"}
 
 // parse reads a value. Its errors are sentences without the setting's name.
 func (f *setting) parse(text string) (reflect.Value, error) {
@@ -55,6 +55,8 @@ func (f *setting) parseAny(text string) (any, error) {
 		return parseDuration(text)
 	case reflect.TypeFor[[]int]():
 		return parseInts(text)
+	case reflect.TypeFor[[]string]():
+		return parseStrings(text)
 	case reflect.TypeFor[[]Feed]():
 		return parseFeeds(text)
 	}
@@ -327,6 +329,21 @@ func parseInts(text string) ([]int, error) {
 			return nil, fmt.Errorf("%w, in %q", err, text)
 		}
 		list = append(list, int(n))
+	}
+	return list, nil
+}
+
+// parseStrings reads a, b or a JSON array, which an entry with a comma needs.
+func parseStrings(text string) ([]string, error) {
+	list := []string{} // not nil: none is what was asked for
+	if strings.HasPrefix(text, "[") {
+		err := parseJSON(text, &list)
+		return list, err
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
 	}
 	return list, nil
 }

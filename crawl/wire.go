@@ -25,6 +25,8 @@ const (
 	wireKnobs
 	wireRetries
 	wireRedirects
+	wireIsStart
+	wireKey
 	wireEnd // the first bit that means nothing yet
 )
 
@@ -58,6 +60,8 @@ func (r *Request) AppendWire(b []byte) ([]byte, error) {
 	set(wireKnobs, r.Knobs != nil)
 	set(wireRetries, r.Retries != 0)
 	set(wireRedirects, len(r.Redirects) > 0)
+	set(wireKey, r.Key != Fingerprint{})
+	set(wireIsStart, r.IsStart)
 
 	u := r.URL.String()
 	if b == nil {
@@ -104,6 +108,9 @@ func (r *Request) AppendWire(b []byte) ([]byte, error) {
 	if has&wireRedirects != 0 {
 		b = appendStrings(b, r.Redirects)
 	}
+	if has&wireKey != 0 {
+		b = append(b, r.Key[:]...)
+	}
 	return b, nil
 }
 
@@ -118,7 +125,7 @@ func ParseWire(s string) (*Request, error) {
 		return nil, errWire
 	}
 	raw := d.string()
-	r := &Request{DontFilter: has&wireDontFilter != 0}
+	r := &Request{DontFilter: has&wireDontFilter != 0, IsStart: has&wireIsStart != 0}
 	if has&wireMethod != 0 {
 		r.Method = d.string()
 	}
@@ -159,6 +166,12 @@ func ParseWire(s string) (*Request, error) {
 	}
 	if has&wireRedirects != 0 {
 		r.Redirects = d.strings()
+	}
+	if has&wireKey != 0 {
+		if len(d.s) < len(r.Key) {
+			return nil, errWire
+		}
+		d.s = d.s[copy(r.Key[:], d.s):]
 	}
 	if d.bad || len(d.s) > 0 {
 		return nil, errWire

@@ -23,13 +23,14 @@ func TestWireRoundTrip(t *testing.T) {
 				r.Method = rapid.SampledFrom([]string{"", "POST", "HEAD", "X"}).Draw(t, "method")
 				r.Route = text.Draw(t, "route")
 				r.Priority, r.Depth, r.Retries = rapid.Int().Draw(t, "priority"), rapid.Int().Draw(t, "depth"), rapid.Int().Draw(t, "retries")
-				r.DontFilter = rapid.Bool().Draw(t, "dont filter")
+				r.DontFilter, r.IsStart = rapid.Bool().Draw(t, "dont filter"), rapid.Bool().Draw(t, "start")
 				r.Redirects = rapid.SliceOfN(text, 1, 20).Draw(t, "redirects")
 				if b := rapid.SliceOf(rapid.Byte()).Draw(t, "body"); len(b) > 0 {
 					r.Body = b
 				}
 				if rapid.Bool().Draw(t, "rare") {
 					r.Header = http.Header(rapid.MapOfN(text, rapid.SliceOfN(text, 1, 3), 1, 20).Draw(t, "header"))
+					copy(r.Key[:], rapid.SliceOfN(rapid.Byte(), len(r.Key), len(r.Key)).Draw(t, "key"))
 					r.Knobs = &crawl.Knobs{Timeout: time.Duration(rapid.Int64().Draw(t, "timeout")), Slot: "s", HandleStatus: []int{404}}
 					crawl.With(map[string]string{"k": text.Draw(t, "data")})(r)
 				}
@@ -60,6 +61,12 @@ func TestWireGolden(t *testing.T) {
 	wire, err = full.AppendWire(nil)
 	require.NoError(t, err)
 	require.Equal(t, "\x01\xff\x0f\x09http://h/\x04POST\x02\x01A\x01\x011\x01B\x01\x012\x01b\x01r\x01\x04\x013\x13{\"dont_retry\":true}\x08\x01\x01u", string(wire))
+
+	start := crawl.Get("http://h/")
+	start.IsStart = true
+	wire, err = start.AppendWire(nil)
+	require.NoError(t, err)
+	require.Equal(t, "\x01\x80\x10\x09http://h/", string(wire))
 }
 
 func TestWireRefuses(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/tulle-go/tulle/crawl/internal/canon"
 )
@@ -147,6 +149,61 @@ func TestURLsAreScrapys(t *testing.T) {
 		}
 	}
 	require.Empty(t, known, "differences that are not in urls.json")
+}
+
+func TestCanonicalIsW3libs(t *testing.T) {
+	t.Parallel()
+	for _, row := range load[scrapyURL](t, "w3lib.json") {
+		u, err := canon.Parse(row.URL)
+		require.NoError(t, err, "%q", row.URL)
+		require.Equal(t, row.Canonical, canon.Canonical(u), "%q", row.URL)
+	}
+}
+
+// What does not make another request does not make another fingerprint: the order of the query, how it and the path are escaped, the case of scheme and host, a
+// fragment.
+func TestFingerprintIsStable(t *testing.T) {
+	t.Parallel()
+	text := rapid.StringMatching(`[a-zA-Z0-9é日 '"+&=;,~!/?#%._-]{0,6}`)
+	// spell escapes what must be, and as much else as it likes, in either case.
+	spell := func(t *rapid.T, s string) string {
+		var b strings.Builder
+		for _, c := range []byte(s) {
+			plain := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+			switch choice := rapid.IntRange(0, 3).Draw(t, "spelling"); {
+			case plain && choice < 2:
+				b.WriteByte(c)
+			case choice == 2:
+				fmt.Fprintf(&b, "%%%02x", c)
+			default:
+				fmt.Fprintf(&b, "%%%02X", c)
+			}
+		}
+		return b.String()
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		segments := rapid.SliceOfN(rapid.StringMatching(`[a-zA-Z0-9é日]{1,5}`), 0, 4).Draw(t, "segments")
+		query := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) [2]string { return [2]string{text.Draw(t, "key"), text.Draw(t, "value")} }), 0, 5).Draw(t, "query")
+		written := func(scheme, host string, query [][2]string) *url.URL {
+			s := scheme + "://" + host
+			for _, seg := range segments {
+				s += "/" + spell(t, seg)
+			}
+			for i, kv := range query {
+				s += string("?&&&&"[i]) + spell(t, kv[0]) + "=" + spell(t, kv[1])
+			}
+			u, err := canon.Parse(s + rapid.SampledFrom([]string{"", "#", "#a?b=c"}).Draw(t, "fragment"))
+			require.NoError(t, err)
+			return u
+		}
+		a := written("http", "example.com", query)
+		b := written("HTTP", "EXAMPLE.com", rapid.Permutation(query).Draw(t, "shuffled"))
+		require.Equal(t, canon.Canonical(a), canon.Canonical(b))
+		require.Equal(t, canon.Fingerprint("", a, nil), canon.Fingerprint("", b, nil))
+		again, err := canon.Parse(canon.Canonical(a))
+		require.NoError(t, err)
+		require.Equal(t, canon.Canonical(a), canon.Canonical(again))
+	})
 }
 
 // What net/url parsed has the canonical form of what net/http would ask for.
