@@ -44,8 +44,12 @@ func (b *bodies) readOn(req *crawl.Request, part *crawl.Part, r io.Reader, size 
 	if err != nil {
 		return crawl.Body{}, left, bodyError(req, err)
 	}
-	if n := body.Size(); b.warn > 0 && n > b.warn {
-		b.log.Warn("large body", zap.String("url", address(req)), zap.Int64("bytes", n), zap.Int64("warn_size", b.warn))
+	warn := b.warn
+	if k := req.Knob().WarnSize; k != 0 {
+		warn = k
+	}
+	if n := body.Size(); warn > 0 && n > warn {
+		b.log.Warn("large body", zap.String("url", address(req)), zap.Int64("bytes", n), zap.Int64("warn_size", warn))
 	}
 	return body, nil, nil
 }

@@ -27,9 +27,16 @@ const (
 	handshakeTimeout = 30 * time.Second
 )
 
+// maxDials is how many connections are made for one request, one after another. net/http asks on a new one, at once and for ever, where an HTTP/2 server says GOAWAY to
+// each and that it has not looked at the request.
+const maxDials = 5
+
+var errManyDials = errors.New("the server has ended " + strconv.Itoa(maxDials) + " connections without looking at the request")
+
 // A dialer makes the connections of an http.Transport, and ends them all when it is closed.
 type dialer struct {
-	connect func(ctx context.Context, network, addr string) (net.Conn, error)
+	connect dialFunc
+	toProxy dialFunc // connect without the guard
 	routes  routes
 	tls     *tls.Config
 
@@ -39,6 +46,9 @@ type dialer struct {
 
 // dial connects to where addr leads.
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if !mayDial(ctx) {
+		return nil, errManyDials
+	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	connecting := &closeFunc{cancel}
@@ -46,7 +56,11 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 		return nil, crawl.ErrStopping
 	}
 	defer d.remove(connecting)
-	raw, err := d.connect(ctx, network, d.routes.lead(addr))
+	connect := d.connect
+	if crawl.Proxy(ctx) != nil {
+		connect = d.toProxy
+	}
+	raw, err := connect(ctx, network, d.routes.lead(addr))
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +74,11 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 
 // dialTLS is dial with a handshake. net/http would do it as well, but then one could not tell the handshake's errors from others.
 func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+	return d.handshake(ctx, network, addr, d.tls.NextProtos)
+}
+
+// handshake is dialTLS with a choice of protocols.
+func (d *dialer) handshake(ctx context.Context, network, addr string, protos []string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -69,7 +88,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, err
 	}
 	conf := d.tls.Clone()
-	conf.ServerName = host
+	conf.ServerName, conf.NextProtos = host, protos
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	c := tls.Client(raw, conf)

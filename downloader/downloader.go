@@ -16,6 +16,7 @@ import (
 // A Downloader asks for what requests name and returns what came back. It is safe for concurrent use.
 type Downloader struct {
 	handlers map[string]crawl.Fetcher
+	renderer crawl.Fetcher // nil: there is none
 }
 
 var (
@@ -49,6 +50,13 @@ func (d *Downloader) open(env *crawl.Env) error {
 		}
 		d.handlers[scheme] = h
 	}
+	if open := env.Settings.Parts.Renderer; open != nil {
+		h, err := open(env)
+		if err != nil {
+			return fmt.Errorf("open the renderer: %w", err)
+		}
+		d.renderer = h
+	}
 	web, err := newHTTP(env)
 	if err != nil {
 		return err
@@ -76,11 +84,27 @@ func (d *Downloader) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Resp
 	if err := req.Err(); err != nil {
 		return nil, failed(req, crawl.KindRequest, err)
 	}
+	if k := req.Knobs; k != nil && k.Render != nil {
+		return d.render(ctx, req)
+	}
 	h, ok := d.handlers[req.URL.Scheme]
 	if !ok {
 		return nil, failed(req, crawl.KindRequest, fmt.Errorf("no handler for scheme %q (this program has %s)", req.URL.Scheme, d.schemes()))
 	}
 	return h.Fetch(ctx, req)
+}
+
+// render asks the renderer.
+func (d *Downloader) render(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+	switch scheme := req.URL.Scheme; {
+	case d.renderer == nil:
+		return nil, failed(req, crawl.KindRequest, errors.New("this program renders nothing: Settings.Parts.Renderer is nil (downloader/browser.Open)"))
+	case crawl.Proxy(ctx) != nil:
+		return nil, failed(req, crawl.KindRequest, errors.New("pages are not rendered through a proxy: set the request's Proxy to direct"))
+	case scheme != "http" && scheme != "https":
+		return nil, failed(req, crawl.KindRequest, fmt.Errorf("only http and https pages are rendered, not %s", scheme))
+	}
+	return d.renderer.Fetch(ctx, req)
 }
 
 func (d *Downloader) schemes() string {
@@ -90,6 +114,11 @@ func (d *Downloader) schemes() string {
 // Close closes the handlers. Connections are cut, those in use too: what is being asked for fails, and what is asked for later fails with [crawl.ErrStopping].
 func (d *Downloader) Close() error {
 	var errs []error
+	if c, ok := d.renderer.(io.Closer); ok {
+		if err := c.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close the renderer: %w", err))
+		}
+	}
 	for scheme, h := range d.handlers {
 		if c, ok := h.(io.Closer); ok {
 			if err := c.Close(); err != nil {

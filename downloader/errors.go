@@ -40,6 +40,11 @@ func timedOut(req *crawl.Request, timeout time.Duration) error {
 	return failed(req, crawl.KindTimeout, fmt.Errorf("not done within %s: %w", timeout, os.ErrDeadlineExceeded))
 }
 
+// tooSlow is the error of a request whose body came more slowly than Download.MinSpeed.
+func tooSlow(req *crawl.Request, least int64) error {
+	return failed(req, crawl.KindTimeout, fmt.Errorf("slower than %d bytes a second for %s (download.min_speed): %w", least, paceLooks*lookEvery, os.ErrDeadlineExceeded))
+}
+
 // tlsError marks what came out of a handshake. Many of those errors have no type of their own.
 type tlsError struct{ err error }
 
@@ -48,6 +53,9 @@ func (e *tlsError) Unwrap() error { return e.err }
 
 // kindOf tells why a request got no response headers.
 func kindOf(err error) crawl.Kind {
+	if _, ok := errors.AsType[*notPublicError](err); ok {
+		return crawl.KindNotPublic
+	}
 	if waited, ok := errors.AsType[interface {
 		error
 		Timeout() bool

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +43,9 @@ type httpHandler struct {
 	parts     *parts
 	stats     *crawl.Stats
 	transport *http.Transport
+	h2c       *http.Transport // for http URLs; nil: the transport's
+	proxies   *proxies
+	guard     *guard // nil: none
 	dialer    *dialer
 	lanes     lanes
 	noAgent   http.Header // for requests without any header. Read only.
@@ -52,19 +57,32 @@ func newHTTP(env *crawl.Env) (*httpHandler, error) {
 	if err != nil {
 		return nil, err
 	}
+	roots, err := rootsWith(s.Download.CAFile)
+	if err != nil {
+		return nil, err
+	}
 	idle := max(2*s.ConcurrentRequests, minIdle)
+	g, err := newGuard(&s.Download)
+	if err != nil {
+		return nil, err
+	}
+	connect, toProxy, err := g.dials(&s.Download)
+	if err != nil {
+		return nil, err
+	}
 	d := &dialer{
-		connect: s.Download.Dial,
+		connect: connect,
+		toProxy: toProxy,
 		routes:  routes,
 		tls: &tls.Config{
+			MinVersion:         tlsVersions[s.Download.MinTLS],
+			MaxVersion:         tlsVersions[s.Download.MaxTLS],
 			InsecureSkipVerify: s.Download.InsecureTLS,
+			RootCAs:            roots,
 			NextProtos:         []string{"h2", "http/1.1"},
 			ClientSessionCache: tls.NewLRUClientSessionCache(idle),
 		},
 		open: make(map[io.Closer]struct{}),
-	}
-	if d.connect == nil {
-		d.connect = new(net.Dialer).DialContext
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -72,15 +90,16 @@ func newHTTP(env *crawl.Env) (*httpHandler, error) {
 	if s.Download.DisableHTTP2 {
 		d.tls.NextProtos = nil
 	}
-	return &httpHandler{
+	h := &httpHandler{
 		bodies:   newBodies(env),
 		timeout:  s.Download.Timeout,
 		allowCut: s.Download.AllowTruncated,
 		retry:    s.Retry,
 		parts:    newParts(idle, env.Log),
 		stats:    env.Stats,
+		guard:    g,
 		dialer:   d,
-		lanes:    lanes{keep: s.ConcurrentRequests},
+		lanes:    lanes{keep: s.ConcurrentRequests, least: s.Download.MinSpeed},
 		noAgent:  http.Header{"User-Agent": nil},
 		transport: &http.Transport{
 			DialContext:    d.dial,
@@ -94,12 +113,44 @@ func newHTTP(env *crawl.Env) (*httpHandler, error) {
 			MaxResponseHeaderBytes: maxHeaders,
 			DisableCompression:     true, // the compression middleware's
 		},
-	}, nil
+	}
+	h.proxies = newProxies(d, h.transport)
+	if s.Download.H2C {
+		h.h2c = h.transport.Clone()
+		h.h2c.Protocols = new(http.Protocols)
+		h.h2c.Protocols.SetUnencryptedHTTP2(true)
+	}
+	return h, nil
+}
+
+var tlsVersions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+
+// rootsWith are the authorities that are trusted: the system's, and those of a PEM file. nil is the system's alone.
+func rootsWith(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("download.ca_file: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("download.ca_file: the system's certificates: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("download.ca_file: %s holds no certificate", file)
+	}
+	return roots, nil
 }
 
 // Close cuts all connections, and removes what is left of broken transfers.
 func (h *httpHandler) Close() error {
 	h.transport.CloseIdleConnections()
+	if h.h2c != nil {
+		h.h2c.CloseIdleConnections()
+	}
+	h.proxies.close()
 	h.dialer.close()
 	h.lanes.close()
 	h.parts.close()
@@ -118,13 +169,17 @@ func (h *httpHandler) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Res
 	if k := req.Knob().Timeout; k != 0 {
 		timeout = k
 	}
+	proxy := crawl.Proxy(ctx)
 	begun := h.parts.take(req)
 	l := h.lanes.take(ctx, timeout)
-	resp, left, err := h.exchange(l.ctx, req, begun)
+	resp, left, err := h.exchange(l, proxy, req, begun)
 	if err == errOtherBody {
-		resp, left, err = h.exchange(l.ctx, req, nil)
+		resp, left, err = h.exchange(l, proxy, req, nil)
 	}
-	expired := err != nil && context.Cause(l.ctx) == errExpired
+	var ended error
+	if err != nil {
+		ended = context.Cause(l.ctx)
+	}
 	h.lanes.give(l)
 	if err == nil {
 		if left != nil {
@@ -136,14 +191,20 @@ func (h *httpHandler) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Res
 		h.parts.remove(left)
 		return nil, givenUp(ctx, req)
 	}
-	if expired {
+	failure, ok := errors.AsType[*crawl.DownloadError](err)
+	answered := ok && failure.Answered
+	switch ended {
+	case errExpired:
 		err = timedOut(req, timeout)
+	case errTooSlow:
+		err = tooSlow(req, h.lanes.least)
 	}
+	progress := left.progress()
 	if left != nil {
-		h.keep(req, left)
-		if failure, ok := errors.AsType[*crawl.DownloadError](err); ok {
-			failure.Progress = left.progress()
-		}
+		h.keep(req, left) // From here on it may be somebody else's.
+	}
+	if failure, ok := errors.AsType[*crawl.DownloadError](err); ok {
+		failure.Progress, failure.Answered = progress, answered
 	}
 	return nil, err
 }
@@ -159,17 +220,42 @@ func (h *httpHandler) keep(req *crawl.Request, p *part) {
 
 // exchange sends the request and reads the whole response, or the rest of it if an earlier attempt has begun it. left is what the next attempt can go on with, if there
 // is one. Its error does not tell whether ctx has ended; if it is errOtherBody, the server is to be asked again.
-func (h *httpHandler) exchange(ctx context.Context, req *crawl.Request, begun *part) (resp *crawl.Response, left *part, err error) {
-	start := time.Now()
-	in, err := h.transport.RoundTrip(h.outgoing(ctx, req, begun))
-	if err != nil {
-		kind := kindOf(err)
-		if !sendable(req) {
-			kind = crawl.KindRequest
+func (h *httpHandler) exchange(l *lane, proxy *url.URL, req *crawl.Request, begun *part) (resp *crawl.Response, left *part, err error) {
+	start, ctx := time.Now(), l.ctx
+	transport := h.transport
+	switch {
+	case proxy == nil && h.h2c != nil && req.URL.Scheme == "http":
+		transport = h.h2c
+	case proxy != nil:
+		if h.guard != nil {
+			if err := h.guard.target(ctx, req.URL); err != nil {
+				return nil, begun, failed(req, crawl.KindNotPublic, err)
+			}
 		}
-		return nil, begun, failed(req, kind, err)
+		if transport, err = h.proxies.transport(proxy); err != nil {
+			return nil, begun, failed(req, crawl.KindConnection, err)
+		}
+	}
+	in, err := transport.RoundTrip(h.outgoing(ctx, req, begun))
+	switch {
+	case err == nil:
+	case !sendable(req):
+		return nil, begun, failed(req, crawl.KindRequest, err)
+	case proxy != nil:
+		return nil, begun, proxyFailed(req, proxy, err)
+	default:
+		return nil, begun, failed(req, kindOf(err), err)
 	}
 	defer in.Body.Close()
+	defer func() {
+		if failure, ok := errors.AsType[*crawl.DownloadError](err); ok {
+			failure.Answered = true
+		}
+	}()
+	in.Body = l.pace(in.Body)
+	if refuses(proxy, req, in.StatusCode) {
+		return nil, begun, proxyFailed(req, proxy, &refusal{in.StatusCode})
+	}
 	timing := crawl.Timing{Start: start, Latency: time.Since(start)}
 	if begun != nil {
 		switch status := in.StatusCode; {
@@ -213,7 +299,7 @@ func (h *httpHandler) exchange(ctx context.Context, req *crawl.Request, begun *p
 
 // readBody reads a body. If it breaks off and can be continued, that part of it is returned with the error.
 func (h *httpHandler) readBody(ctx context.Context, in *http.Response, resp *crawl.Response) (left *part, err error) {
-	if h.allowCut {
+	if h.allowCut || resp.Request.Knob().AllowTruncated {
 		r := &cutReader{ctx: ctx, r: in.Body}
 		resp.Body, err = h.bodies.read(resp.Request, r, in.ContentLength, true)
 		if r.cut {

@@ -216,6 +216,13 @@ func TestAllowTruncated(t *testing.T) {
 			require.Equal(t, test.body, text(t, resp))
 			require.Equal(t, test.cut, resp.Has("truncated"))
 			requireGood(t, d, s.url)
+
+			// By the request alone.
+			d = newDownloader(t, nil)
+			resp, err = fetch(t, d, &crawl.Request{URL: mustParse(t, s.url+"/"), Knobs: &crawl.Knobs{AllowTruncated: true}})
+			require.NoError(t, err)
+			require.Equal(t, test.body, text(t, resp))
+			require.Equal(t, test.cut, resp.Has("truncated"))
 		})
 	}
 }
@@ -252,6 +259,13 @@ func TestWarnSize(t *testing.T) {
 
 	requireGood(t, d, s.url)
 	require.Len(t, fields(logs), 1, "a small body is not warned of")
+
+	for size, warned := range map[int64]bool{-1: false, 11: false, 9: true} {
+		before := len(fields(logs))
+		_, err := fetch(t, d, &crawl.Request{URL: mustParse(t, s.url+"/?n=11"), Knobs: &crawl.Knobs{WarnSize: size}})
+		require.NoError(t, err)
+		require.Equal(t, warned, len(fields(logs)) > before, size)
+	}
 }
 
 func fields(logs *observer.ObservedLogs) []map[string]any {

@@ -34,8 +34,9 @@ var errOtherBody = errors.New("the answer does not continue the body that was br
 // A part is the beginning of a body whose transfer broke off, and what it takes to go on from there.
 type part struct {
 	file      *crawl.Part
+	url       string      // the request's, see sentURL
 	header    http.Header // of the response
-	chosen    http.Header // the request's, as far as they choose among the versions of a page
+	chosen    http.Header // the request's, as far as they choose among sites and among the versions of a page
 	whole     int64       // the body's size; -1 if that is not known
 	validator string      // for If-Range
 	gained    int64       // bytes that the last attempt added to those before
@@ -46,14 +47,14 @@ type part struct {
 
 // newPart makes a part of what came of a response, or returns nil if the rest can't be asked for (RFC 9110, sections 13.1.5 and 14.3).
 func newPart(req *crawl.Request, in *http.Response, file *crawl.Part) *part {
-	p := &part{file: file, header: in.Header, whole: in.ContentLength, validator: validator(in.Header)}
+	p := &part{file: file, url: sentURL(req), header: in.Header, whole: in.ContentLength, validator: validator(in.Header)}
 	switch {
-	case req.Method != "" && req.Method != http.MethodGet, in.StatusCode != http.StatusOK, p.validator == "", ownRange(req):
+	case !plain(req), in.StatusCode != http.StatusOK, p.validator == "":
 		return nil
 	case slices.ContainsFunc(in.Header["Accept-Ranges"], func(v string) bool { return strings.EqualFold(strings.TrimSpace(v), "none") }):
 		return nil
 	}
-	p.chosen = http.Header{"Accept-Encoding": nil}
+	p.chosen = http.Header{"Accept-Encoding": nil, "Host": nil}
 	for _, list := range in.Header["Vary"] {
 		for name := range strings.SplitSeq(list, ",") {
 			p.chosen[http.CanonicalHeaderKey(strings.TrimSpace(name))] = nil
@@ -87,9 +88,16 @@ func validator(h http.Header) string {
 	return h.Get("Last-Modified")
 }
 
-// ownRange reports whether somebody above has asked for a range.
-func ownRange(req *crawl.Request) bool {
-	return values(req.Header, "Range") != nil || values(req.Header, "If-Range") != nil
+// plain reports whether a request is a GET for all of a page: nobody above has asked for a range.
+func plain(req *crawl.Request) bool {
+	return (req.Method == "" || req.Method == http.MethodGet) && len(req.Body) == 0 && values(req.Header, "Range") == nil && values(req.Header, "If-Range") == nil
+}
+
+// sentURL is a request's URL as the server sees it. Many URLs have one fingerprint.
+func sentURL(req *crawl.Request) string {
+	u := *req.URL
+	u.Fragment, u.RawFragment = "", ""
+	return u.String()
 }
 
 // values are those of a header whatever the case of its name.
@@ -103,14 +111,17 @@ func values(h http.Header, name string) []string {
 	return all
 }
 
-// fits reports whether a request asks for the same version.
+// fits reports whether a request asks for the same version of the same page.
 func (p *part) fits(req *crawl.Request) bool {
+	if !plain(req) || sentURL(req) != p.url {
+		return false
+	}
 	for name, was := range p.chosen {
 		if !slices.Equal(values(req.Header, name), was) {
 			return false
 		}
 	}
-	return !ownRange(req)
+	return true
 }
 
 // ask adds to a request's header what asks for the rest.

@@ -622,6 +622,79 @@ func TestOnePartARequest(t *testing.T) {
 	require.Equal(t, []string{"", "", "bytes=10000-"}, b.ranges())
 }
 
+// A body goes on for the very request that it broke off for: servers tell apart what the fingerprint does not, and nginx makes the ETags of files that were put there together
+// of their time and size alone.
+func TestPartsAreOfOneRequest(t *testing.T) {
+	t.Parallel()
+	key := crawl.Fingerprint{1}
+	keyed := func(change func(*crawl.Request)) func(*crawl.Request) {
+		return func(r *crawl.Request) {
+			r.Key = key
+			if change != nil {
+				change(r)
+			}
+		}
+	}
+	for _, pair := range []struct {
+		first, second        string
+		atFirst, atTheSecond func(*crawl.Request)
+	}{
+		{first: "/f?a=1&b=2", second: "/f?b=2&a=1"},
+		{first: "/f?x=1&x=2", second: "/f?x=2&x=1"},
+		{first: "/f?q=a+b", second: "/f?q=a%20b"},
+		{first: "/f", second: "/f", atTheSecond: func(r *crawl.Request) { r.URL.ForceQuery = true }},
+		{first: "/f", second: "/f", atFirst: header("Host", "a.example"), atTheSecond: header("Host", "b.example")},
+		{first: "/f", second: "/f", atTheSecond: header("Host", "b.example")},
+		{first: "/f", second: "/g", atFirst: keyed(nil), atTheSecond: keyed(nil)},
+		{first: "/f", second: "/f", atFirst: keyed(nil), atTheSecond: keyed(func(r *crawl.Request) { r.Method = http.MethodPost })},
+		{first: "/f", second: "/f", atFirst: keyed(nil), atTheSecond: keyed(func(r *crawl.Request) { r.Body = []byte("x") })},
+	} {
+		b := newBreaker(t, plainHTTP, serves(noise(50_000, 1), 10_000, "Etag", tag), serves(noise(50_000, 2), -1, "Etag", tag))
+		d, _, _ := newResuming(t, nil)
+		first, second := crawl.Get(b.URL+pair.first), crawl.Get(b.URL+pair.second)
+		for r, change := range map[*crawl.Request]func(*crawl.Request){first: pair.atFirst, second: pair.atTheSecond} {
+			if change != nil {
+				change(r)
+			}
+		}
+		require.Equal(t, first.Fingerprint(), second.Fingerprint(), "%+v", pair)
+		_, err := fetch(t, d, first)
+		requireKind(t, crawl.KindTruncated, err)
+		resp, err := fetch(t, d, second)
+		require.NoError(t, err, "%+v", pair)
+		require.Equal(t, []string{"", ""}, b.ranges(), "%+v", pair)
+		requireWhole(t, noise(50_000, 2), resp)
+	}
+	// A fragment is not sent.
+	b := newBreaker(t, plainHTTP, serves(noise(50_000, 1), 10_000, "Etag", tag), serves(noise(50_000, 1), -1, "Etag", tag))
+	d, _, _ := newResuming(t, nil)
+	_, err := fetch(t, d, crawl.Get(b.URL+"/f#a"))
+	requireKind(t, crawl.KindTruncated, err)
+	resp, err := fetch(t, d, crawl.Get(b.URL+"/f#b"))
+	require.NoError(t, err)
+	requireWhole(t, noise(50_000, 1), resp)
+	require.Equal(t, []string{"", "bytes=10000-"}, b.ranges())
+}
+
+// Many ask for one URL whose transfers all break off: they hand one part to another (run with -race).
+func TestPartsChangeHands(t *testing.T) {
+	t.Parallel()
+	b := newBreaker(t, plainHTTP, serves(noise(60_000, 1), 1100, "Etag", tag))
+	d, _, _ := newResuming(t, nil)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 40 {
+				if resp, err := d.Fetch(t.Context(), crawl.Get(b.URL+"/x")); err == nil {
+					_ = resp.Close()
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.Subset(t, b.ranges(), []string{"", "bytes=1100-"})
+}
+
 // What nobody asks for again goes after a quarter of an hour.
 func TestPartsGrowOld(t *testing.T) {
 	t.Parallel()

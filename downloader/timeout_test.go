@@ -71,7 +71,7 @@ func inBubble(t *testing.T, change func(*crawl.Settings), f func(t *testing.T, d
 	synctest.Test(t, func(t *testing.T) {
 		connect, over := slowSite()
 		defer over.Wait()
-		s := crawl.Settings{Download: crawl.DownloadSettings{Dial: connect}}
+		s := crawl.Settings{Download: crawl.DownloadSettings{Dial: connect, MinSpeed: -1}}
 		if change != nil {
 			change(&s)
 		}
