@@ -21,6 +21,9 @@
 // In a job, lines.go keeps what feeds have made of the page's items until then: it is written in the same change as the acknowledgement, or never. job.go has what
 // else a job keeps; the scheduler of one is opened there.
 //
+// limits.go is what each slot allows at most: the settings, robots.txt, and what a middleware makes of them by Env.Limiter. A host that has been given up fails what waits
+// for it at once, its delay apart.
+//
 // A failure goes the same way: page.go turns a Reschedule into a lease that is handed back, and anything else into the errback and the list of failures.
 //
 // # The life of an item

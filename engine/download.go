@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,7 +13,7 @@ import (
 )
 
 // download opens the request's host, if that has not been done, and asks the middleware chain. The host's place is held.
-func (e *Engine) download(ctx context.Context, req *crawl.Request, slot string) (resp *crawl.Response, err error) {
+func (e *Engine) download(ctx context.Context, req *crawl.Request, slot string, turn uint64) (resp *crawl.Response, err error) {
 	if f := e.settings.Trace.RequestLeft; f != nil {
 		e.guard("trace", func() { f(req) })
 	}
@@ -21,7 +22,12 @@ func (e *Engine) download(ctx context.Context, req *crawl.Request, slot string) 
 			return nil, err
 		}
 	}
-	if resp, err = e.ask(ctx, req); err != nil {
+	ctx, sent := e.mark(ctx)
+	resp, err = e.ask(ctx, req)
+	if sent != nil && !sent.Load() {
+		e.do(func(l *loop) { l.unspent(slot, turn) }) // before the place is free
+	}
+	if err != nil {
 		return nil, err
 	}
 	e.counters.received.Add(1)
@@ -29,6 +35,35 @@ func (e *Engine) download(ctx context.Context, req *crawl.Request, slot string) 
 		e.guard("trace", func() { f(resp) })
 	}
 	return resp, nil
+}
+
+// skipped is told of an error, before the request's place is free. One that was not sent, because its host has been given up, costs no delay.
+func (e *Engine) skipped(slot string, turn uint64, err error) {
+	if failed, ok := errors.AsType[*crawl.DownloadError](err); ok && failed.Kind == crawl.KindDeadHost {
+		e.do(func(l *loop) { l.unspent(slot, turn) })
+	}
+}
+
+type sentKey struct{}
+
+// mark lets a request say whether it has come to the downloader: what a cache answers costs its host nothing, and so no delay. Without a cache it says nothing: nil.
+func (e *Engine) mark(ctx context.Context) (context.Context, *atomic.Bool) {
+	if !e.settings.HTTPCache.On {
+		return ctx, nil
+	}
+	sent := new(atomic.Bool)
+	return context.WithValue(ctx, sentKey{}, sent), sent
+}
+
+// marking is the downloader beneath a cache.
+type marking struct{ crawl.Fetcher }
+
+// Fetch marks the request as sent.
+func (m marking) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+	if sent, ok := ctx.Value(sentKey{}).(*atomic.Bool); ok {
+		sent.Store(true)
+	}
+	return m.Fetcher.Fetch(ctx, req)
 }
 
 // ask asks the middleware chain.
@@ -81,7 +116,8 @@ func (h *hosts) ask(req *crawl.Request, slot string, o *opening) error {
 	defer close(o.done)
 	e, ctx := h.e, h.e.killed
 	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-		e.do(func(l *loop) { l.limit(slot, e.slotLimits(slot)) })
+		limits := e.limits.open(slot, crawl.Limits{})
+		e.do(func(l *loop) { l.limit(slot, limits) })
 		return nil
 	}
 	origin := req.URL.Scheme + "://" + req.URL.Host
@@ -89,15 +125,17 @@ func (h *hosts) ask(req *crawl.Request, slot string, o *opening) error {
 	var own crawl.Limits
 	err := e.call(func() (err error) {
 		own, err = e.fetch.OpenHost(ctx, origin, crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
-			asked = true
-			return e.fetch.Fetch(ctx, req)
+			ctx, sent := e.mark(ctx)
+			resp, err := e.fetch.Fetch(ctx, req)
+			asked = asked || sent == nil || sent.Load()
+			return resp, err
 		}))
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
 		e.log.Warn("host opened without its limits", zap.String("host", origin), zap.Error(err))
 	}
-	limits := e.slotLimits(slot).Strictest(own)
+	limits := e.limits.open(slot, own)
 	now := time.Now()
 	if asked && limits.Delay > 0 {
 		limits = limits.Strictest(crawl.Limits{HoldUntil: now.Add(limits.Delay)})

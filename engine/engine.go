@@ -76,6 +76,7 @@ type Engine struct {
 	stats     *crawl.Stats
 	counters  counters
 	selectors *crawl.Selectors
+	limits    *limiter
 
 	// Set by open, before the loop starts.
 	fetch   *middleware.Chain
@@ -126,6 +127,7 @@ func New(spider *crawl.Spider, settings crawl.Settings) (*Engine, error) {
 		workers:   newWorkers(2*s.ConcurrentRequests + s.ConcurrentCallbacks + s.ConcurrentStages),
 		callbacks: newPlaces(s.ConcurrentCallbacks), items: newPlaces(s.ConcurrentItems), ended: make(chan struct{}),
 	}
+	e.limits = newLimiter(e)
 	e.counters = counters{
 		enqueued: e.stats.Counter("scheduler/enqueued"), dequeued: e.stats.Counter("scheduler/dequeued"),
 		filtered: e.stats.Counter("dupefilter/filtered"), received: e.stats.Counter("response_received_count"),
@@ -227,7 +229,7 @@ func (e *Engine) open(ctx context.Context) error {
 	e.closers = append(e.closers, spool)
 	e.env = &crawl.Env{
 		Spider: e.spider, Settings: s, Stats: e.stats, Log: log,
-		Fetcher: fetcher{e}, Pixels: newGate(s.Images.PixelBudget), Spool: spool,
+		Fetcher: fetcher{e}, Limiter: e.limits, Pixels: newGate(s.Images.PixelBudget), Spool: spool,
 	}
 
 	down, err := downloader.New(e.env)
@@ -235,7 +237,11 @@ func (e *Engine) open(ctx context.Context) error {
 		return err
 	}
 	e.closers = append(e.closers, down)
-	mw, err := middleware.Build(e.env, down)
+	bottom := crawl.Fetcher(down)
+	if s.HTTPCache.On {
+		bottom = marking{down}
+	}
+	mw, err := middleware.Build(e.env, bottom)
 	if err != nil {
 		return err
 	}
@@ -272,7 +278,10 @@ func (e *Engine) open(ctx context.Context) error {
 
 func (e *Engine) openScheduler(ctx context.Context) error {
 	s := e.settings
-	opts := crawl.SchedulerOptions{Order: s.Order, Default: e.slotLimits(""), Slots: s.Slots}
+	opts := crawl.SchedulerOptions{Order: s.Order, Default: e.limits.current(""), Slots: make(map[string]crawl.Limits)}
+	for slot := range s.Slots {
+		opts.Slots[slot] = e.limits.current(slot)
+	}
 	if e.fetch.HasOpeners() {
 		// One place until the host is open; opening it sets the slot's own limits.
 		opts.Default, opts.Slots = crawl.Limits{Concurrency: 1}, nil

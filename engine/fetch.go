@@ -272,7 +272,7 @@ func (q *mediaQueue) admit(l *loop, now time.Time) (wake time.Time) {
 		}
 		j.state = jobRunning
 		l.active++
-		l.e.workers.do(mediaRun{l.e, j})
+		l.e.workers.do(mediaRun{l.e, j, l.turn(j.slot)})
 	}
 	wake = q.ending
 	if len(q.waits) > 0 {
@@ -445,8 +445,9 @@ func (c *crowd) look(l *loop, now time.Time) (wake time.Time) {
 
 // mediaRun is a submitted request that has its place.
 type mediaRun struct {
-	e *Engine
-	j *mediaJob
+	e    *Engine
+	j    *mediaJob
+	turn uint64 // see loop.turn
 }
 
 // run is the life of a submitted request from then on.
@@ -454,7 +455,7 @@ func (m mediaRun) run() {
 	j, e := m.j, m.e
 	ctx, cancel := e.join(j.ctx)
 	defer cancel()
-	resp, err := e.download(ctx, j.req, j.slot)
+	resp, err := e.download(ctx, j.req, j.slot, m.turn)
 	if errors.As(err, &j.again) {
 		// The place is given back in the order of events, before it is asked again.
 		e.loop.box.post(event{kind: mediaLoaded, media: j})
@@ -462,6 +463,9 @@ func (m mediaRun) run() {
 			e.finish(j, nil, crawl.ErrStopping)
 		}
 		return
+	}
+	if err != nil {
+		e.skipped(j.slot, m.turn, err)
 	}
 	var size int64
 	if resp != nil {

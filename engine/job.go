@@ -181,8 +181,8 @@ func (e *Engine) closeScheduler(ctx context.Context) error {
 		default:
 		}
 	}
-	if err == nil || l.failure != nil && errors.Is(l.failure, err) {
-		return nil // or known
+	if err == nil || l.failure != nil && (errors.Is(l.failure, err) || l.failure.Error() == err.Error()) {
+		return nil // or told
 	}
 	reason := reasonOf(err)
 	if l.failure == nil && l.reason == reasonFinished {

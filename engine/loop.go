@@ -22,7 +22,8 @@ type loop struct {
 	active  int       // downloads that run, pages and media
 	pages   []*page   // leased, or Start, until they are acknowledged
 	tx      crawl.Tx
-	commits int // handed to the scheduler, not yet applied
+	commits int               // handed to the scheduler, not yet applied
+	turns   map[string]uint64 // by slot: see turn
 
 	media mediaQueue
 	crowd crowd
@@ -193,6 +194,29 @@ func (l *loop) release(slot string) {
 	l.active--
 	l.sched.Release(slot, l.now)
 	l.media.released(slot)
+}
+
+// turn numbers the requests that leave for a slot, where a cache may answer some of them; otherwise it is 0.
+func (l *loop) turn(slot string) uint64 {
+	if !l.e.settings.HTTPCache.On {
+		return 0
+	}
+	if l.turns == nil {
+		l.turns = make(map[string]uint64)
+	}
+	l.turns[slot]++
+	return l.turns[slot]
+}
+
+// unspent takes back the delay after a request that was not sent: its host has been given up, and a hundred thousand others may wait for it; or a cache has answered.
+// If another one has left since, the delay is that one's.
+func (l *loop) unspent(slot string, turn uint64) {
+	now := l.e.limits.current(slot)
+	if now.Delay <= 0 || l.turns[slot] != turn {
+		return
+	}
+	l.sched.Limit(slot, crawl.Limits{Delay: -1})
+	l.limit(slot, crawl.Limits{Delay: now.Delay, FixedDelay: now.FixedDelay})
 }
 
 // takeOutput moves the requests that a page has produced so far into the next commit. Everything else of it waits for settle.
@@ -469,6 +493,7 @@ func (l *loop) begin(lease *crawl.Lease) {
 	}
 	p := newPage(l.e, *lease)
 	p.slot = lease.Request.Slot()
+	p.turn = l.turn(p.slot)
 	l.add(p)
 	l.active++
 	l.e.workers.do(p)

@@ -20,7 +20,8 @@ type page struct {
 	e     *Engine
 	lease crawl.Lease
 	slot  string
-	index int // Owned by the loop: where it stands in loop.pages, -1 if nowhere.
+	turn  uint64 // see loop.turn
+	index int    // Owned by the loop: where it stands in loop.pages, -1 if nowhere.
 
 	open      atomic.Int32 // the callback, and each item that has not left the last stage
 	userSince atomic.Int64 // unix nanoseconds since when user code runs; 0: it does not
@@ -67,9 +68,10 @@ func (p *page) String() string {
 func (p *page) run() {
 	e := p.e
 	defer p.close()
-	resp, err := e.download(e.killed, p.lease.Request, p.slot)
+	resp, err := e.download(e.killed, p.lease.Request, p.slot, p.turn)
 	if err != nil {
 		p.hold(err) // before the place is free, or the next request would leave
+		e.skipped(p.slot, p.turn, err)
 		e.loop.box.post(event{kind: pageLoaded, page: p})
 		p.failed(err)
 		return
@@ -319,7 +321,11 @@ func (p *page) logFailure(err error) {
 		p.failure = &crawl.Failure{Lease: p.lease.ID, Kind: kind, Reason: err.Error()}
 		e.stats.Inc("page_failed_count")
 		e.stats.Inc("page_failed_kind_count/" + kind)
-		e.log.Error("download failed", zap.Stringer("page", p), zap.Error(err))
+		level := zap.ErrorLevel
+		if kind == string(crawl.KindDeadHost) {
+			level = zap.DebugLevel // it was said once, for all that wait for the host
+		}
+		e.log.Log(level, "download failed", zap.Stringer("page", p), zap.Error(err))
 	}
 	if f := e.settings.Trace.RequestFailed; f != nil {
 		e.guard("trace", func() { f(p.lease.Request, err) })

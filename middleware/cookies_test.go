@@ -211,6 +211,6 @@ func TestStatefulLayersOfTheChain(t *testing.T) {
 	b := newBundle(t)
 	c, err := Build(b.Env, login())
 	require.NoError(t, err)
-	require.Len(t, c.Stateful(), 1, "the cookies")
+	require.Len(t, c.Stateful(), 2, "passwords and cookies")
 	require.NoError(t, c.Close())
 }

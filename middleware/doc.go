@@ -3,28 +3,77 @@
 // A downloader middleware wraps a [crawl.Fetcher]. [Build] puts the built-in ones and those of Settings.Middlewares around the downloader, as a [Chain]. Lower orders are
 // nearer to the engine: a request goes from the lowest to the highest, its response comes back the other way.
 //
-//	order  name         settings                   the request's own                        stats
-//	   50  offsite      Spider.AllowedDomains      AllowOffsite, DontFilter                 offsite/domains, offsite/filtered
-//	  100  robots       Robots                     IgnoreRobots                             robotstxt/…
-//	  400  headers      DefaultHeaders             Header                                   none
-//	  500  useragent    UserAgent                  Header                                   none
-//	  550  retry        Retry                      DontRetry, RetryTimes                    retry/…
-//	  590  compression  Compression, Download      Header, MaxSize                          httpcompression/…
-//	  600  redirect     Redirect, Referer.Policy   DontRedirect, Handle(All)Status          none
-//	  700  cookies      Cookies                    CookieJar, DontMergeCookies, Header      none
-//	  850  stats        none                       none                                     downloader/…
+//	order  name          settings                                         the request's own                                    stats              Scrapy's
+//	   50  offsite       Spider.AllowedDomains, Media.ObeyAllowedDomains  AllowOffsite, DontFilter                             offsite/…          OffsiteMiddleware
+//	  100  robots        Robots, UserAgent, UserAgents                    IgnoreRobots, Header                                 robotstxt/…        RobotsTxtMiddleware
+//	  300  httpauth      HTTPAuth                                         HTTPUser, HTTPPassword, HTTPAuthDomain, Header, URL  none               HttpAuthMiddleware
+//	  400  headers       DefaultHeaders                                   Header                                               none               DefaultHeadersMiddleware
+//	  500  useragent     UserAgent, UserAgents                            Header                                               none               UserAgentMiddleware
+//	  550  retry         Retry                                            DontRetry, RetryTimes, PriorityAdjust, GiveUpLevel   retry/…            RetryMiddleware
+//	  580  metarefresh   MetaRefresh, Redirect, Referer                   DontRefresh, DontRedirect                            none               MetaRefreshMiddleware
+//	  590  compression   Compression, Download.MaxSize                    Header, MaxSize                                      httpcompression/…  HttpCompressionMiddleware
+//	  600  redirect      Redirect, Referer.Policy                         DontRedirect, HandleStatus, HandleAllStatus          none               RedirectMiddleware
+//	  700  cookies       Cookies                                          CookieJar, DontMergeCookies, Header                  none               CookiesMiddleware
+//	  750  httpproxy     Proxy                                            Proxy                                                proxy/…            HttpProxyMiddleware
+//	  850  stats         none                                             none                                                 downloader/…       DownloaderStats
+//	  900  httpcache     HTTPCache                                        DontCache                                            httpcache/…        HttpCacheMiddleware
+//	  950  breaker       Breaker                                          none                                                 breaker/…          none
+//	  960  autothrottle  AutoThrottle                                     DontAdjustDelay                                      none               AutoThrottle (an extension)
 //
 // A spider middleware is a set of hooks. [BuildSpider] puts them together as [Hooks]. A response goes from the lowest order to the highest; what the spider makes of it,
 // requests, items and errors, goes the other way.
 //
-//	order  name         settings                   the request's own                        stats
-//	   50  httperror    HTTPError                  HandleStatus, HandleAllStatus            httperror/…
-//	  700  referer      Referer                    ReferrerPolicy, Header                   none
-//	  800  urllength    URLLength                  none                                     urllength/request_ignored_count
-//	  900  depth        Depth                      none                                     request_depth_…, depth/request_ignored_count
-//	  950  offsite      Spider.AllowedDomains      AllowOffsite, DontFilter                 offsite/domains, offsite/filtered
+//	order  name       settings               the request's own              stats                     Scrapy's
+//	   25  start      none                   IsStart                        none                      StartSpiderMiddleware
+//	   50  httperror  HTTPError              HandleStatus, HandleAllStatus  httperror/…               HttpErrorMiddleware
+//	  700  referer    Referer                ReferrerPolicy, Header         none                      RefererMiddleware
+//	  800  urllength  URLLength              none                           urllength/…               UrlLengthMiddleware
+//	  900  depth      Depth                  DepthReset                     request_depth_…, depth/…  DepthMiddleware
+//	  950  offsite    Spider.AllowedDomains  AllowOffsite, DontFilter       offsite/…                 OffsiteMiddleware
 //
-// Orders, names and stats are Scrapy's, except that its offsite filter for links is not a spider middleware any more.
+// Orders, names and stats are Scrapy's, except that its offsite filter for links is not a spider middleware any more. Its DownloadTimeoutMiddleware is not needed: the
+// downloader reads Download.Timeout and the request's Timeout itself. Nor is MetaCopyDetectionMiddleware: what Scrapy keeps beside the user's data in one dict is in two
+// places here.
+//
+// # What Scrapy keeps in meta
+//
+// The user's own values are Request.Data. What Scrapy itself reads there are fields of [crawl.Knobs], unless it says otherwise here:
+//
+//	meta key                        here
+//	allow_offsite                   AllowOffsite
+//	autothrottle_dont_adjust_delay  DontAdjustDelay
+//	bindaddress                     none: Download.BindAddress is for the whole crawl, and Proxy for a request
+//	cookiejar                       CookieJar, a name
+//	depth                           Request.Depth
+//	depth_reset                     DepthReset
+//	dont_cache                      DontCache
+//	dont_merge_cookies              DontMergeCookies
+//	dont_obey_robotstxt             IgnoreRobots
+//	dont_redirect                   DontRedirect, and DontRefresh for pages that refresh themselves
+//	dont_retry                      DontRetry
+//	download_fail_on_dataloss       AllowTruncated, of the opposite sense
+//	download_latency                Response.Timing
+//	download_maxsize                MaxSize
+//	download_slot                   Slot
+//	download_timeout                Timeout
+//	download_warnsize               WarnSize
+//	ftp_user, ftp_password          none: the URL has them, or FTP.User and FTP.Password
+//	ftp_passive                     none: data connections are always passive
+//	ftp_local_filename              none: a large body is a file already, and FilesPipeline keeps files
+//	give_up_log_level               GiveUpLevel
+//	handle_httpstatus_all           HandleAllStatus
+//	handle_httpstatus_list          HandleStatus
+//	http_user, http_pass            HTTPUser, HTTPPassword
+//	http_auth_domain                HTTPAuthDomain
+//	is_start_request                Request.IsStart
+//	max_retry_times                 RetryTimes; 0 is said by DontRetry
+//	priority_adjust                 PriorityAdjust
+//	proxy                           Proxy; None is "direct"
+//	redirect_urls, redirect_times   Request.Redirects and their number
+//	redirect_reasons                none: the log has them, at level debug
+//	redirect_ttl                    none: Redirect.Times
+//	referrer_policy                 ReferrerPolicy
+//	verbatim_url                    Request.Key, which takes the place of the URL as the fingerprint
 //
 // # A layer of your own
 //

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -19,6 +20,7 @@ const (
 	contentLength   = "Content-Length"
 	cookie          = "Cookie"
 	host            = "Host"
+	proxyAuth       = "Proxy-Authorization"
 	location        = "Location"
 	rangeHeader     = "Range"
 	referer         = "Referer"
@@ -78,6 +80,35 @@ func repeat(req *crawl.Request) *crawl.Request {
 	c := *req
 	c.Header = maps.Clone(req.Header)
 	return &c
+}
+
+// sendWith sends a request with a header that is on the wire only: when the response is back, the request has the one that it had, or none. So has what a layer further
+// in wants to be asked again. An empty value sends the request as it is.
+func sendWith(ctx context.Context, next crawl.Fetcher, req *crawl.Request, key, value string) (*crawl.Response, error) {
+	if value == "" {
+		return next.Fetch(ctx, req)
+	}
+	// The map is exchanged and not written to when the request is back: a transport that has given up may still be reading it.
+	before, sent := req.Header, maps.Clone(req.Header)
+	if sent == nil {
+		sent = make(http.Header, usualHeaders)
+	}
+	sent[key] = []string{value}
+	req.Header = sent
+	resp, err := next.Fetch(ctx, req)
+	req.Header = before
+
+	var again *crawl.RescheduleError
+	if err != nil && errors.As(err, &again) && again.Request != nil && slices.Equal(again.Request.Header[key], sent[key]) {
+		// A layer further in has copied the request.
+		again.Request.Header = maps.Clone(again.Request.Header)
+		if own, ok := before[key]; ok {
+			again.Request.Header[key] = own
+		} else {
+			delete(again.Request.Header, key)
+		}
+	}
+	return resp, err
 }
 
 // web reports whether a URL is one that HTTP's rules are for.

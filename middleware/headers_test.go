@@ -2,7 +2,11 @@ package middleware
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -52,6 +56,45 @@ func TestUserAgent(t *testing.T) {
 	req := crawl.Get("http://h/")
 	req.Header = http.Header{"User-Agent": {"own"}}
 	_, err = f.Fetch(t.Context(), req)
+	require.NoError(t, err)
+	require.Equal(t, "own", site.last().Header.Get("User-Agent"))
+}
+
+// Each site keeps one of several names, whatever else is asked and in what order, and its robots.txt is asked and read by that name.
+func TestUserAgents(t *testing.T) {
+	t.Parallel()
+	names := []string{"one/1", "", "two/2", "three/3"}
+	const file = "User-agent: one\nDisallow: /one\n\nUser-agent: two\nDisallow: /two\n\nUser-agent: three\nDisallow: /three"
+	b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.UserAgents = names })
+	site := robotsFileSite(file)
+	f := b.build(t, Robots, b.build(t, UserAgent, site))
+	used := make(map[string]string)
+	for i := range 60 {
+		domain := "h" + strconv.Itoa(i) + ".co.uk"
+		for _, u := range []string{"http://" + domain, "https://" + domain + ":8443", "http://www." + domain, "http://CDN." + domain + "."} {
+			var refused []string
+			for _, path := range []string{"/one", "/two", "/three"} {
+				req := crawl.Get(u + path)
+				if _, err := f.Fetch(t.Context(), req); err != nil {
+					requireIgnored(t, err, "robots.txt")
+					refused = append(refused, path)
+				}
+			}
+			agent := site.last().Header.Get("User-Agent")
+			if used[domain] == "" {
+				used[domain] = agent
+			}
+			require.Equal(t, used[domain], agent)
+			require.Equal(t, []string{"/" + agent[:len(agent)-2]}, refused, "the group of the one that is sent")
+		}
+	}
+	require.Equal(t, []string{"one/1", "three/3", "two/2"}, slices.Compact(slices.Sorted(maps.Values(used))))
+	for _, req := range site.asked {
+		require.Equal(t, used[strings.TrimSuffix(req.URL.Hostname(), ".")[strings.IndexByte(req.URL.Hostname(), 'h'):]], req.Header.Get("User-Agent"), req)
+	}
+	own := crawl.Get("http://h1.co.uk/")
+	own.Header = http.Header{"User-Agent": {"own"}}
+	_, err := f.Fetch(t.Context(), own)
 	require.NoError(t, err)
 	require.Equal(t, "own", site.last().Header.Get("User-Agent"))
 }

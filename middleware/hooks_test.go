@@ -121,7 +121,7 @@ func TestBuildSpiderErrors(t *testing.T) {
 		layer crawl.SpiderLayer
 		want  string
 	}{
-		{crawl.SpiderLayer{Name: "dept", Off: true}, `spider middlewares: no built-in layer is called "dept" (there are httperror, referer, urllength, depth, offsite)`},
+		{crawl.SpiderLayer{Name: "dept", Off: true}, `spider middlewares: no built-in layer is called "dept" (there are start, httperror, referer, urllength, depth, offsite)`},
 		{crawl.SpiderLayer{Order: 3, Middleware: func(*crawl.Env) (crawl.SpiderHooks, error) { return crawl.SpiderHooks{}, broken }}, "spider middleware of order 3: broken"},
 	} {
 		_, err := BuildSpider(newBundle(t, spiderLayers(c.layer)).Env)

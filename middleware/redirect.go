@@ -27,7 +27,11 @@ func Redirect(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
 	if env.Settings.Redirect.Times <= 0 {
 		return nil, crawl.NotConfigured("redirect.times is negative")
 	}
-	return &redirect{RedirectSettings: env.Settings.Redirect, policy: env.Settings.Referer.Policy, next: next, log: env.Log}, nil
+	return newRedirect(env, next), nil
+}
+
+func newRedirect(env *crawl.Env, next crawl.Fetcher) *redirect {
+	return &redirect{RedirectSettings: env.Settings.Redirect, policy: env.Settings.Referer.Policy, next: next, log: env.Log}
 }
 
 type redirect struct {
@@ -51,6 +55,17 @@ func (r *redirect) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respon
 		r.log.Warn("redirect is not followed", zap.Stringer("request", req), zap.String("location", shorten(ref)), zap.Error(err))
 		return resp, nil
 	}
+	return r.again(req, resp, target, "redirect "+strconv.Itoa(resp.Status), func(c *crawl.Request) {
+		if post := req.Method == http.MethodPost; post && (resp.Status == http.StatusMovedPermanently || resp.Status == http.StatusFound) ||
+			resp.Status == http.StatusSeeOther && req.Method != "" && req.Method != http.MethodGet && req.Method != http.MethodHead {
+			asGet(c)
+		}
+		r.refer(c, resp)
+	})
+}
+
+// again is how a request goes on at a target, changed by change, unless it has come too far.
+func (r *redirect) again(req *crawl.Request, resp *crawl.Response, target *url.URL, why string, change func(*crawl.Request)) (*crawl.Response, error) {
 	if err := resp.Close(); err != nil {
 		r.log.Warn("close response", zap.Stringer("request", req), zap.Error(err))
 	}
@@ -58,9 +73,10 @@ func (r *redirect) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respon
 		r.log.Debug("max redirections reached", zap.Stringer("request", req), zap.Int("times", r.Times))
 		return nil, crawl.IgnoreRequest("max redirections reached")
 	}
-	c := r.follow(req, resp, target)
-	r.log.Debug("redirecting", zap.Stringer("request", req), zap.Int("status", resp.Status), zap.Stringer("to", c))
-	return nil, crawl.Reschedule(c, 0, "redirect "+strconv.Itoa(resp.Status))
+	c := r.follow(req, target)
+	change(c)
+	r.log.Debug("redirecting", zap.Stringer("request", req), zap.String("why", why), zap.Stringer("to", c))
+	return nil, crawl.Reschedule(c, 0, why)
 }
 
 func redirects(status int) bool {
@@ -87,20 +103,26 @@ func resolve(req *crawl.Request, resp *crawl.Response, ref string) (*url.URL, er
 	return target, nil
 }
 
-// follow is the request for a redirect's target.
-func (r *redirect) follow(req *crawl.Request, resp *crawl.Response, target *url.URL) *crawl.Request {
+// follow is the request for a target.
+func (r *redirect) follow(req *crawl.Request, target *url.URL) *crawl.Request {
 	c := repeat(req)
 	c.URL = target
 	c.Priority += r.PriorityAdjust
-	c.Redirects = append(slices.Clip(req.Redirects), req.URL.String())
-
-	if post := req.Method == http.MethodPost; post && (resp.Status == http.StatusMovedPermanently || resp.Status == http.StatusFound) ||
-		resp.Status == http.StatusSeeOther && req.Method != "" && req.Method != http.MethodGet && req.Method != http.MethodHead {
-		c.Method, c.Body = "", nil
-		for _, key := range [...]string{"Content-Type", contentLength, contentEncoding, "Content-Language", "Content-Location", "Transfer-Encoding"} {
-			delete(c.Header, key)
+	from := req.URL
+	if user := from.User; user != nil {
+		// The password leaves the URL here: Redirects are for everybody to read.
+		from = withoutUser(from)
+		if target.User == user { // taken over from a relative Location
+			c.URL = withoutUser(target)
+		}
+		if k := req.Knob(); k.HTTPUser == "" && k.HTTPPassword == "" {
+			c.SetKnobs(func(k *crawl.Knobs) {
+				k.HTTPUser = user.Username()
+				k.HTTPPassword, _ = user.Password()
+			})
 		}
 	}
+	c.Redirects = append(slices.Clip(req.Redirects), from.String())
 	if !sameOrigin(req.URL, target) {
 		delete(c.Header, authorization)
 		delete(c.Header, host)
@@ -108,8 +130,15 @@ func (r *redirect) follow(req *crawl.Request, resp *crawl.Response, target *url.
 	if !sameHost(req.URL, target) || downgrade(req.URL, target) {
 		delete(c.Header, cookie)
 	}
-	r.refer(c, resp)
 	return c
+}
+
+// asGet makes a request a GET without a body.
+func asGet(c *crawl.Request) {
+	c.Method, c.Body = "", nil
+	for _, key := range [...]string{"Content-Type", contentLength, contentEncoding, "Content-Language", "Content-Location", "Transfer-Encoding"} {
+		delete(c.Header, key)
+	}
 }
 
 // refer works out what a Referer becomes for a new target, the page's address being what is left of it.

@@ -60,7 +60,7 @@ func TestRedirectTargets(t *testing.T) {
 		{"http://h/a/b", "?q=1", "http://h/a/b?q=1"},
 		{"http://h/a/b#f", "c#g", "http://h/a/c#g"},
 		{"http://h/a", "//other/x", "http://other/x"},
-		{"http://user:pass@h/a", "/b", "http://user:pass@h/b"},
+		{"http://user:pass@h/a", "/b", "http://h/b"}, // the user goes along otherwise: TestHTTPAuthAndRedirects
 		{"http://user:pass@h/a", "//other/b", "http://other/b"},
 		{"http://h/a", "https://h:8443/x", "https://h:8443/x"},
 		{"http://h/a", "HTTPS://H/x", "https://h/x"},

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -11,12 +12,13 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/tulle-go/tulle/crawl"
 )
 
-// Retry asks again after failures that may pass: the statuses of Retry.Statuses, time-outs, names that were not found, connections that were refused or broke, and
-// bodies that ended early. A bad certificate stays bad, and so does a body that is too large. Nothing waits here: the request goes back to the queue with a time
+// Retry asks again after failures that may pass: the statuses of Retry.Statuses, time-outs, names that were not found, connections that were refused or broke,
+// bodies that ended early, and proxies that do not do their work: the next attempt has another one, if there are several. A bad certificate stays bad, and so does a body that is too large. Nothing waits here: the request goes back to the queue with a time
 // before which it does not leave, its priority adjusted, after an exponential back-off drawn between its half and the whole, or after what the server asks for by
 // Retry-After, whichever is later. With 429 and 503 Retry-After holds the whole slot (RFC 6585, section 4; RFC 9110, section 15.6.4).
 //
@@ -77,11 +79,12 @@ func (r *retry) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response,
 // passing returns a failure that may pass, or nil.
 func passing(err error) *crawl.DownloadError {
 	var failed *crawl.DownloadError
-	if !errors.As(err, &failed) {
+	var again *crawl.RescheduleError
+	if !errors.As(err, &failed) || errors.As(err, &again) { // a layer further in has seen to it
 		return nil
 	}
 	switch failed.Kind {
-	case crawl.KindTimeout, crawl.KindDNS, crawl.KindRefused, crawl.KindConnection, crawl.KindTruncated:
+	case crawl.KindTimeout, crawl.KindDNS, crawl.KindRefused, crawl.KindConnection, crawl.KindTruncated, crawl.KindProxy:
 		return failed
 	}
 	return nil
@@ -95,7 +98,15 @@ func (r *retry) again(req *crawl.Request, reason string, progress bool) *crawl.R
 	}
 	if req.Retries >= times && !progress {
 		r.stats.Inc("retry/max_reached")
-		r.log.Debug("gave up retrying", zap.Stringer("request", req), zap.String("reason", reason), zap.Int("retries", req.Retries))
+		level := r.GiveUpLevel
+		if own := req.Knob().GiveUpLevel; own != "" {
+			level = own
+		}
+		at, err := zapcore.ParseLevel(level)
+		if err != nil {
+			at = zapcore.DebugLevel // of a knob: settings have been looked at
+		}
+		r.log.Log(at, "gave up retrying", zap.Stringer("request", req), zap.String("reason", reason), zap.Int("retries", req.Retries))
 		return nil
 	}
 	r.stats.Inc("retry/count")
@@ -103,7 +114,7 @@ func (r *retry) again(req *crawl.Request, reason string, progress bool) *crawl.R
 	c := repeat(req)
 	if !progress {
 		c.Retries++
-		c.Priority += r.PriorityAdjust
+		c.Priority += cmp.Or(req.Knob().PriorityAdjust, r.PriorityAdjust)
 	}
 	after := r.backOff(req.Retries)
 	r.log.Debug("retrying", zap.Stringer("request", req), zap.String("reason", reason), zap.Duration("after", after))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/tulle-go/tulle/crawl"
 )
@@ -30,7 +31,7 @@ func failing(kind crawl.Kind) *stub {
 func TestRetryKinds(t *testing.T) {
 	t.Parallel()
 	for kind, retried := range map[crawl.Kind]bool{
-		crawl.KindTimeout: true, crawl.KindDNS: true, crawl.KindRefused: true, crawl.KindConnection: true, crawl.KindTruncated: true,
+		crawl.KindTimeout: true, crawl.KindDNS: true, crawl.KindRefused: true, crawl.KindConnection: true, crawl.KindTruncated: true, crawl.KindProxy: true,
 		crawl.KindTLS: false, crawl.KindTooLarge: false, crawl.KindEncoding: false, crawl.KindRequest: false,
 	} {
 		b := newBundle(t)
@@ -45,6 +46,36 @@ func TestRetryKinds(t *testing.T) {
 			require.EqualValues(t, 1, b.Stats.Int("retry/reason_count/"+string(kind)))
 		}
 	}
+}
+
+func TestRetryKnobs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		knobs    crawl.Knobs
+		setting  string
+		priority int
+		level    zapcore.Level
+	}{
+		{crawl.Knobs{}, "", 9, zapcore.DebugLevel},
+		{crawl.Knobs{}, "warn", 9, zapcore.WarnLevel},
+		{crawl.Knobs{PriorityAdjust: 5, GiveUpLevel: "error"}, "warn", 15, zapcore.ErrorLevel},
+		{crawl.Knobs{GiveUpLevel: "loud"}, "warn", 9, zapcore.DebugLevel},
+	} {
+		b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Retry.GiveUpLevel = c.setting })
+		f := buildRetry(t, b, failing(crawl.KindTimeout))
+		req := crawl.Get("http://h/")
+		req.Priority, req.Knobs = 10, &c.knobs
+		_, err := f.Fetch(t.Context(), req)
+		require.Equal(t, c.priority, requireAgain(t, err).Request.Priority)
+		req.Retries = 2
+		_, err = f.Fetch(t.Context(), req)
+		require.Error(t, err)
+		entries := b.logs.FilterMessage("gave up retrying").All()
+		require.Len(t, entries, 1)
+		require.Equal(t, c.level, entries[0].Level)
+	}
+	_, err := crawl.Settings{Retry: crawl.RetrySettings{GiveUpLevel: "loud"}}.Effective(nil)
+	require.EqualError(t, err, `retry.give_up_level is "loud": want debug, info, warn or error`)
 }
 
 // A transfer that gets ahead does not use up its attempts. One that does not get ahead any more does.

@@ -36,13 +36,13 @@ func Robots(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
 	if set.Ignore {
 		return nil, crawl.NotConfigured("robots.ignore is set")
 	}
-	agent := env.Settings.UserAgent
+	names := agentsOf(env.Settings)
 	if set.UserAgent != "" {
-		agent = set.UserAgent
+		names = agents{set.UserAgent}
 	}
 	return &robots{
 		next: next, log: env.Log, stats: env.Stats, forbidden: env.Stats.Counter("robotstxt/forbidden"),
-		agent: agent, sameForAll: set.UserAgent != "", maxDelay: set.MaxDelay,
+		agents: names, sameForAll: set.UserAgent != "", maxDelay: set.MaxDelay,
 		known: make(map[robotsKey]robotsFile), flights: make(map[robotsKey]chan struct{}),
 	}, nil
 }
@@ -66,7 +66,7 @@ type robots struct {
 	stats     *crawl.Stats
 	forbidden *crawl.Counter
 
-	agent      string // whose groups count
+	agents     agents // whose groups count
 	sameForAll bool   // whatever User-Agent a request has
 	maxDelay   time.Duration
 
@@ -147,7 +147,7 @@ func keyOf(u *url.URL, agent string) robotsKey {
 // agentOf is the User-Agent that a request has of its own, and the name in it. Both are "" if it introduces itself as the crawl does.
 func (r *robots) agentOf(req *crawl.Request) (header, agent string) {
 	own := req.Header[userAgent]
-	if len(own) == 0 || own[0] == "" || own[0] == r.agent || r.sameForAll {
+	if len(own) == 0 || own[0] == "" || r.sameForAll || own[0] == r.agents.of(req.URL) {
 		return "", ""
 	}
 	header, agent = own[0], own[0]
@@ -247,7 +247,7 @@ func (r *robots) read(ctx context.Context, key robotsKey, header string, f crawl
 	}
 	req := crawl.Get(key.origin()+"/robots.txt", func(req *crawl.Request) {
 		req.DontFilter = true
-		req.Knobs = &crawl.Knobs{IgnoreRobots: true, AllowOffsite: true, MaxSize: robotsMaxSize}
+		req.Knobs = &crawl.Knobs{IgnoreRobots: true, AllowOffsite: true, DontRefresh: true, MaxSize: robotsMaxSize}
 		if header != "" {
 			req.Header = http.Header{userAgent: {header}}
 		}
@@ -281,9 +281,9 @@ func (r *robots) read(ctx context.Context, key robotsKey, header string, f crawl
 	if err != nil {
 		return unread(err)
 	}
-	agent := r.agent
-	if key.agent != "" {
-		agent = key.agent
+	agent := key.agent
+	if agent == "" {
+		agent = r.agents.of(req.URL)
 	}
 	file.rules = robotstxt.Parse(body).Agent(agent)
 	if !markup(body) {

@@ -118,6 +118,36 @@ func TestDepth(t *testing.T) {
 	}, b.Stats.Snapshot())
 }
 
+// DepthReset begins to count anew, and so do the links that follow.
+func TestDepthReset(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Depth.Limit = 2 })
+	hooks, err := Depth(b.Env)
+	require.NoError(t, err)
+	from := crawl.Get("http://h/deep")
+	from.Depth = 2
+	req := crawl.Get("http://h/next")
+	req.Knobs = &crawl.Knobs{DepthReset: true}
+	req, err = hooks.Request(t.Context(), answer(from, 200, ""), req)
+	require.NoError(t, err)
+	require.Zero(t, req.Depth)
+	next, err := hooks.Request(t.Context(), answer(req, 200, ""), crawl.Get("http://h/last"))
+	require.NoError(t, err)
+	require.Equal(t, 1, next.Depth)
+}
+
+func TestStart(t *testing.T) {
+	t.Parallel()
+	hooks, err := Start(newBundle(t).Env)
+	require.NoError(t, err)
+	req, err := hooks.Request(t.Context(), nil, crawl.Get("http://h/"))
+	require.NoError(t, err)
+	require.True(t, req.IsStart)
+	again, err := hooks.Request(t.Context(), answer(req, 200, ""), req.Clone())
+	require.NoError(t, err)
+	require.False(t, again.IsStart, "asked by its page")
+}
+
 // The W3C's policies, section 3, from each kind of page to each kind of target.
 func TestRefererPolicies(t *testing.T) {
 	t.Parallel()

@@ -28,7 +28,7 @@ type budget struct {
 }
 
 func divide(memory int64) budget {
-	memory = max(memory, 16<<20)
+	memory = min(max(memory, 16<<20), 16<<30) // the store takes no memtables of 4 GiB
 	return budget{cache: memory / 8 * 3, memtable: uint64(memory / 16), seen: int(memory / 8), heads: int(memory / 16)}
 }
 

@@ -1,0 +1,174 @@
+package cachedb
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+const key1, key2 = "aa00000000000000000000000000000000000000", "ab00000000000000000000000000000000000000"
+
+func openAt(t testing.TB, dir string) crawl.CacheStorage {
+	t.Helper()
+	s, err := Open(dir, &crawl.Env{Log: zap.NewNop()})
+	require.NoError(t, err)
+	return s
+}
+
+func TestStorage(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "not", "there")
+	s := openAt(t, dir)
+	_, err := s.Load(key1)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.NoError(t, s.Remove(key1))
+	entry := []byte("one")
+	require.NoError(t, s.Store(key1, entry))
+	entry[0] = 'x' // the caller's again
+	require.NoError(t, s.Store(key2, []byte("two")))
+	require.NoError(t, s.Store(key2, []byte("three")))
+	for range 2 {
+		one, err := s.Load(key1)
+		require.NoError(t, err)
+		require.Equal(t, "one", string(one))
+		one[0] = 'x' // the caller's
+	}
+	_, err = s.Load("no key")
+	require.Error(t, err)
+	require.NoError(t, s.Close())
+	require.NoError(t, s.Close())
+	_, err = s.Load(key1)
+	require.ErrorIs(t, err, os.ErrClosed)
+	require.ErrorIs(t, s.Store(key1, entry), os.ErrClosed)
+
+	s = openAt(t, dir)
+	two, err := s.Load(key2)
+	require.NoError(t, err)
+	require.Equal(t, "three", string(two))
+	require.NoError(t, s.Remove(key2))
+	_, err = s.Load(key2)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.NoError(t, s.Close())
+}
+
+func TestOneCrawlAtATime(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openAt(t, dir)
+	_, err := Open(dir, &crawl.Env{Log: zap.NewNop()})
+	require.ErrorContains(t, err, "one crawl at a time can have it")
+	require.NoError(t, s.Close())
+	require.NoError(t, openAt(t, dir).Close())
+}
+
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, t.TempDir())
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := range 200 {
+				want := bytes.Repeat([]byte{byte(i)}, n+1)
+				if err := s.Store(key1, want); err != nil {
+					t.Error(err)
+				}
+				got, err := s.Load(key1)
+				if err != nil || len(bytes.Trim(got, string(got[:1]))) != 0 {
+					t.Error("not whole", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, s.Close())
+}
+
+// TestKilled kills a process that writes: what it has stored is there and whole, but for the last.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for range 5 {
+		//nolint:gosec // The test itself.
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWriter$")
+		cmd.Env = append(os.Environ(), "TULLE_CACHE_WRITER="+dir)
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		lines := bufio.NewScanner(out)
+		n := 0
+		for n < 100 && lines.Scan() {
+			_, err := fmt.Sscanf(lines.Text(), "stored %d", &n)
+			require.NoError(t, err)
+		}
+		require.Equal(t, 100, n)
+		require.NoError(t, cmd.Process.Kill())
+		require.Error(t, cmd.Wait())
+		s := openAt(t, dir)
+		for i := 1; i <= 200; i++ {
+			b, err := s.Load(fmt.Sprintf("%040x", i))
+			if i > 90 && err != nil {
+				require.ErrorIs(t, err, fs.ErrNotExist)
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, bytes.Repeat([]byte{byte(i)}, i*1000), b)
+		}
+		require.NoError(t, s.Close())
+	}
+}
+
+func TestWriter(t *testing.T) {
+	dir := os.Getenv("TULLE_CACHE_WRITER")
+	if dir == "" {
+		t.Skip("it is run by TestKilled")
+	}
+	s := openAt(t, dir)
+	for i := 1; ; i++ {
+		require.NoError(t, s.Store(fmt.Sprintf("%040x", i), bytes.Repeat([]byte{byte(i)}, i*1000)))
+		fmt.Println("stored", i)
+	}
+}
+
+// TestFullDisk has a disk that takes nothing more: the process lives, there is nothing in the database, and whoever stores is told.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	disk := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	s, err := open("/cache", zap.NewNop(), disk)
+	require.NoError(t, err)
+	require.NoError(t, s.Store(key1, []byte("one")))
+	full.Store(true)
+	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	var lost error
+	for i := range 1000 {
+		if lost = s.Store(fmt.Sprintf("%040x", i), big); lost != nil {
+			break
+		}
+	}
+	require.ErrorIs(t, lost, errLost)
+	require.ErrorIs(t, lost, syscall.ENOSPC)
+	_, err = s.Load(key1)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorIs(t, s.Remove(key1), errLost)
+	require.ErrorIs(t, s.Close(), errLost)
+}
