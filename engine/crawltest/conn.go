@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -32,6 +33,14 @@ func (c *conn) Close() error {
 	return nil
 }
 
+// reset ends the connection as a server does that breaks down: what was written and not yet read is lost, and the other end reads ECONNRESET.
+func (c *conn) reset() {
+	c.out.update(func(s *stream) {
+		s.buf, s.ended, s.broken = nil, true, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	})
+	_ = c.Close()
+}
+
 func (c *conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
@@ -55,6 +64,7 @@ type stream struct {
 	changed *sync.Cond
 	buf     []byte // Guarded by mu, as all below.
 	ended   bool   // nothing more will be written
+	broken  error  // what is read at the end in place of io.EOF, if not nil
 	gone    bool   // the reader has left
 
 	readBy, writeBy       time.Time
@@ -103,6 +113,8 @@ func (s *stream) read(b []byte) (int, error) {
 			}
 			s.changed.Broadcast()
 			return n, nil
+		case s.ended && s.broken != nil:
+			return 0, s.broken
 		case s.ended:
 			return 0, io.EOF
 		}

@@ -154,3 +154,54 @@ func TestRefuse(t *testing.T) {
 	site.Refuse("up.example", nil)
 	require.Empty(t, crawltest.Run(t, spider, settings, site).Asked)
 }
+
+// TestMisery is the test of the package's page: a spider is tried on all pathologies. What becomes of each is in the engine's tests.
+func TestMisery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		site := crawltest.Misery(nil)
+		spider := &crawl.Spider{Name: "tried", Parse: parse, Start: func(_ context.Context, out *crawl.Out) error {
+			for _, p := range crawltest.Pathologies() {
+				out.Request(p.Request())
+			}
+			return nil
+		}}
+		settings := crawl.Settings{Depth: crawl.DepthSettings{Limit: 2}, Download: crawl.DownloadSettings{MaxSize: 1 << 20}}
+		res := crawltest.Run(t, spider, settings, site)
+		require.NoError(t, res.Err)
+		require.Equal(t, "finished", res.Reason)
+		// page-binary's title is asked for.
+		require.EqualValues(t, 1, res.Stats.Int("spider_exceptions/count"))
+		require.Zero(t, site.OpenConnections())
+	})
+}
+
+func TestPathologiesHaveHostsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	hosts := make(map[string]string)
+	for _, p := range crawltest.Pathologies() {
+		require.NotEmpty(t, p.Does, p.Name)
+		host := p.Proxy
+		if host == "" {
+			host = p.URL
+		}
+		require.NotContains(t, hosts, host, p.Name)
+		hosts[host] = p.Name
+		require.Contains(t, host, "://"+p.Name+".misery.test", p.Name)
+		req := p.Request(func(req *crawl.Request) { req.Priority = 7 })
+		require.NoError(t, req.Err())
+		require.Equal(t, p.URL, req.URL.String())
+		require.Equal(t, 7, req.Priority)
+		require.Len(t, req.Body, p.Post)
+	}
+}
+
+func ExamplePathologies() {
+	for _, p := range crawltest.Pathologies()[:3] {
+		fmt.Printf("%s: %s\n", p.URL, p.Does)
+	}
+	// Output:
+	// http://refused.misery.test/: Nobody listens.
+	// http://no-such-host.misery.test/: The name is not found.
+	// http://unreachable.misery.test/: Connecting never ends.
+}

@@ -24,4 +24,23 @@
 //		res := crawltest.Run(t, spider, crawl.Settings{DownloadDelay: time.Hour, FixedDelay: true}, site)
 //		require.Equal(t, time.Hour, site.Arrivals("example.com")[1].Sub(site.Arrivals("example.com")[0]))
 //	})
+//
+// # Misery
+//
+// [Misery] is a site where everything goes wrong that servers do to crawlers: [Pathologies] lists what, each at a host of its own. A spider that must live with such
+// servers is tried on all of them, in no time:
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		spider := spiders.Books()
+//		spider.StartURLs = nil
+//		spider.Start = func(_ context.Context, out *crawl.Out) error {
+//			for _, p := range crawltest.Pathologies() {
+//				out.Request(p.Request())
+//			}
+//			return nil
+//		}
+//		res := crawltest.Run(t, spider, crawl.Settings{}, crawltest.Misery(nil))
+//		require.Equal(t, "finished", res.Reason)
+//		require.Zero(t, res.Stats.Int("spider_exceptions/count"))
+//	})
 package crawltest

@@ -38,6 +38,7 @@ type Result struct {
 // crawl that ends with an error has it in Result.Err. The crawl ends with the test's context.
 //
 // It changes the settings in three ways: connections go to the site, its https certificate is taken as it is, and the log is kept for Result.Log.
+// The certificates of [Misery] are verified, as they would be: what its hosts without faults show is trusted, unless Download.CAFile is set.
 func Run(t testing.TB, spider *crawl.Spider, settings crawl.Settings, site Site) *Result {
 	t.Helper()
 	return run(t, t.Context(), spider, settings, site, nil)
@@ -69,7 +70,11 @@ func run(t testing.TB, ctx context.Context, spider *crawl.Spider, settings crawl
 	core, logs := observer.New(zapcore.DebugLevel)
 	settings.Logger = zap.New(core)
 	settings.Download.Dial = dial
-	settings.Download.InsecureTLS = true
+	if site.misery == nil {
+		settings.Download.InsecureTLS = true
+	} else if settings.Download.CAFile == "" {
+		settings.Download.CAFile = site.misery.trusted(t)
+	}
 
 	res := &Result{Log: logs}
 	var mu sync.Mutex

@@ -48,7 +48,10 @@ type site struct {
 	hosts map[string]*host // Guarded by mu.
 	holds []*hold          // Guarded by mu.
 	conns int              // Guarded by mu: connections made.
+	open  int              // Guarded by mu: those that the crawl has not closed.
 	fails map[string]error // Guarded by mu: hosts without connections.
+
+	misery *misery // nil unless Misery made the site
 }
 
 // Asked is one request that arrived at the site.
@@ -115,6 +118,41 @@ func (s *site) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.conns
+}
+
+// OpenConnections is how many of them are open. After a crawl it is 0.
+func (s *site) OpenConnections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
+}
+
+// count counts a connection while the crawl has it open.
+func (s *site) count(c net.Conn, err error) (net.Conn, error) {
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns++
+	s.open++
+	return &counted{Conn: c, site: s}, nil
+}
+
+// counted is the crawl's end of a connection.
+type counted struct {
+	net.Conn
+	site *site
+	once sync.Once
+}
+
+func (c *counted) Close() error {
+	c.once.Do(func() {
+		c.site.mu.Lock()
+		defer c.site.mu.Unlock()
+		c.site.open--
+	})
+	return c.Conn.Close()
 }
 
 // Refuse makes connections to a host fail from now on: with err, or if that is nil as where nobody listens, syscall.ECONNREFUSED. A host that does not exist is
@@ -228,6 +266,12 @@ func (s *site) serve() (dial func(ctx context.Context, network, addr string) (ne
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}},
 	}
 	var wg sync.WaitGroup
+	var ills *ills
+	if s.misery != nil {
+		if ills, err = s.misery.serve(srv); err != nil {
+			return nil, nil, err
+		}
+	}
 	wg.Go(func() { _ = srv.Serve(plain) })
 	wg.Go(func() { _ = srv.ServeTLS(secure, "", "") })
 	dial = func(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -236,17 +280,18 @@ func (s *site) serve() (dial func(ctx context.Context, network, addr string) (ne
 			return nil, err
 		}
 		s.mu.Lock()
-		if err = s.fails[name]; err == nil {
-			s.conns++
-		}
+		err = s.fails[name]
 		s.mu.Unlock()
 		if err != nil {
 			return nil, err
 		}
-		if port == "443" {
-			return secure.dial(ctx)
+		if connect := ills.connect(name); connect != nil {
+			return s.count(connect(ctx))
 		}
-		return plain.dial(ctx)
+		if port == "443" {
+			return s.count(secure.dial(ctx))
+		}
+		return s.count(plain.dial(ctx))
 	}
 	return dial, func() {
 		s.mu.Lock()
@@ -257,6 +302,7 @@ func (s *site) serve() (dial func(ctx context.Context, network, addr string) (ne
 		}
 		_ = srv.Close()
 		wg.Wait()
+		ills.stop()
 	}, nil
 }
 
