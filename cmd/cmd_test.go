@@ -182,6 +182,7 @@ func TestMistakes(t *testing.T) {
 		{"crawl shop -s images.store=DIR/s -O DIR/a/b.csv -o /dev/null/x.csv", `feed /dev/null/x.csv: mkdir /dev/null: not a directory`},
 		{"crawl shop -s images.store=DIR/s -O DIR/a.csv -o DIR/a.csv", `feed DIR/a.csv: this file is another feed's already`},
 		{"crawl shop -s images.store=/dev/null/s -O DIR/a/b.csv", `open item pipeline pipeline.ImagesPipeline: open store /dev/null/s: mkdir /dev/null: not a directory`},
+		{"crawl shop -s images.store=s3:x", `open item pipeline pipeline.ImagesPipeline: open store s3:x: s3: is followed by //; a folder of that name is ./s3:x`},
 		{"crawl shop -s images.store=DIR/s --log-file /dev/null/l", "--log-file: open /dev/null/l: not a directory"},
 		{"crawl shop -s images.store=DIR/s --log-file DIR/log -O /dev/null/x.csv", "feed /dev/null/x.csv: mkdir /dev/null: not a directory"},
 		{"crawl shop --log-level loud", "--log-level loud: want debug, info, warn or error"},
@@ -379,6 +380,18 @@ func TestFullDisk(t *testing.T) {
 	n := strings.Count(read(t, good), "\n")
 	require.Positive(t, n)
 	require.Less(t, n, 10000)
+}
+
+// A store that takes nothing ends the crawl, and who started it is told so by the exit code too.
+func TestStoreThatRefuses(t *testing.T) {
+	t.Parallel()
+	p := cmd.Program{Spiders: map[string]func(map[string]string) (*crawl.Spider, error){"refused": func(map[string]string) (*crawl.Spider, error) {
+		return &crawl.Spider{StartURLs: []string{"data:,1"}, Parse: func(context.Context, *crawl.Response, *crawl.Out) error { return crawl.CloseSpider("store") }}, nil
+	}}}
+	var stdout, stderr bytes.Buffer
+	require.Equal(t, 1, cmd.Run(t.Context(), p, []string{"crawl", "refused"}, &stdout, &stderr))
+	require.Contains(t, stderr.String(), "\nStopped, because the store takes nothing, after ")
+	require.True(t, strings.HasSuffix(stderr.String(), "\ntulle: the store refused file after file: the log says why\n"), stderr.String())
 }
 
 func TestLogs(t *testing.T) {

@@ -151,8 +151,11 @@ func (a *app) crawl(ctx context.Context, name string, f *crawlFlags) (err error)
 	}
 	logs.begun = true
 	screen.print(a.ending(context.WithoutCancel(ctx), res, e.Settings(), spider.Name, time.Since(began)))
-	if res.Reason == reasonDiskFull {
+	switch res.Reason {
+	case reasonDiskFull:
 		err = errors.Join(err, errors.New("the disk is full: make room, and run the same command line again; what was done is kept"))
+	case reasonStore:
+		err = errors.Join(err, errors.New("the store refused file after file: the log says why"))
 	}
 	if err != nil {
 		return &crawlError{err}

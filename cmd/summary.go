@@ -19,6 +19,7 @@ const (
 	reasonFinished = "finished"
 	reasonShutdown = "shutdown"
 	reasonDiskFull = "disk full"
+	reasonStore    = "store"
 )
 
 // ending is what is said at the end of a crawl.
@@ -116,6 +117,8 @@ func closing(reason string) string {
 		return "Stopped after"
 	case reasonDiskFull:
 		return "Stopped, because the disk is full, after"
+	case reasonStore:
+		return "Stopped, because the store takes nothing, after"
 	case feed.ReasonReaderGone:
 		return "Stopped, because nobody reads the output any more, after"
 	}

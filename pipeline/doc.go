@@ -10,6 +10,8 @@
 //   - What is in the store and younger than expires is not downloaded ("uptodate"). What is older is asked for under the condition that it has changed, if its
 //     server gave it an ETag or a date.
 //   - A URL that several items name is downloaded once in a crawl. A result is remembered, and a failure too, unless another attempt may do better.
+//   - A page may not name what is not its own: a URL of file: or s3: in an item's field fails, unless the item's page has that scheme itself. What MediaRequests
+//     returns is the program's word, and is asked.
 //   - The requests go through the same downloader and middlewares as pages, and count in the same limits, in all and per host: ahead of the pages that wait at
 //     their host, retried and slowed down as pages are, kept to robots.txt. They are not filtered as seen or as offsite.
 //   - Bodies are not held in memory: a file of 5 GB costs a few hundred kilobytes. Nothing half-written is ever in the store under its name.
@@ -81,6 +83,7 @@
 //	gcs.acl                     -            predefined, such as publicRead; none: the bucket's default
 //	ftp.user                    anonymous    where the URL names nobody
 //	ftp.password                guest        goes with the user
+//	ftp.domain                  -            who gets them when ftp: URLs are asked for; stores need none
 //	ftp.insecure_tls            false        take any certificate of an FTPS server
 //	ftp.connections             4            open at once, for each store
 //
@@ -131,19 +134,22 @@
 //	timeout          no answer, or no end of it            raise download.timeout, or lower concurrent_per_host; forgotten
 //	dns              there is no such host                 is the URL right? Forgotten
 //	connection       it broke, or spoke no HTTP            lower concurrent_per_host; forgotten
-//	truncated        the body ended early                  resumed where the server can, retried, and then forgotten
+//	truncated        the body ended early                  resumed where the server can, retried, and then forgotten; download.allow_truncated is for pages
+//	dead-host        its host had been given up            look at the host: see breaker.trials; forgotten
+//	not-public       download.public_only is on            download.allow_nets has exceptions
 //	tls              the certificate is bad                download.insecure_tls takes it all the same
 //	status           no success: 404, 403, 503             403 often wants a Referer (MediaRequests); 5xx, 408, 425 and 429 are forgotten
-//	redirect         and media.allow_redirects is off      turn it on
+//	redirect         and media.allow_redirects is off      turn it on; to anything but http and https none is followed
 //	empty            a success with nothing in it          the server's fault
 //	too-large        more than media.max_size              raise it
 //	encoding         a broken Content-Encoding             compression.off asks for none
-//	request          the URL can't be asked                mend what the spider extracts
+//	proxy            it is down, or lets nothing through    the error names it and says why; forgotten
+//	request          the URL can't be asked                mend what the spider extracts; file: and s3: are for MediaRequests to name
 //	filtered         robots.txt, or media.obey_allowed_domains, or a hook's IgnoreRequest; told at debug level: see media.ignore_robots
 //	too-small        less than images.min_width or min_height
 //	undecodable      not a picture, or a broken one        the error says what it looks like ("looks like HTML"); such a URL is none of a picture
 //	too-many-pixels  more than images.max_pixels           raise it, if there is memory for it
-//	store            the store failed four times           forgotten; ten in a row close the crawl ("store"), whose pages are not acknowledged
+//	store            the store failed four times, or long  forgotten; ten in a row close the crawl ("store"), whose pages are not acknowledged
 //	other            a hook's error or panic               mend it; forgotten if it was a middleware's
 //
 // Forgotten failures are those that another attempt may not meet. All others are remembered as long as results are.

@@ -10,7 +10,7 @@ import (
 	"github.com/tulle-go/tulle/crawl"
 )
 
-// The kinds of a [MediaError], beside those of a crawl.DownloadError: refused, timeout, dns, tls, connection, truncated, too-large, encoding and request.
+// The kinds of a [MediaError], beside those of a crawl.DownloadError: refused, timeout, dns, tls, connection, truncated, too-large, encoding, request and dead-host.
 const (
 	KindStatus        crawl.Kind = "status"          // a status that is no success: 404, or 503 after all attempts
 	KindRedirect      crawl.Kind = "redirect"        // a redirect, and Media.AllowRedirects is off
@@ -58,7 +58,7 @@ func (e *MediaError) Unwrap() error { return e.Err }
 // transient reports whether a later attempt may do better: such a failure is not remembered.
 func (e *MediaError) transient() bool {
 	switch e.Kind {
-	case crawl.KindRefused, crawl.KindTimeout, crawl.KindDNS, crawl.KindConnection, crawl.KindTruncated, KindStore:
+	case crawl.KindRefused, crawl.KindTimeout, crawl.KindDNS, crawl.KindConnection, crawl.KindTruncated, crawl.KindDeadHost, crawl.KindProxy, KindStore:
 		return true
 	case KindStatus:
 		switch e.Status {
@@ -104,7 +104,7 @@ func failure(req *crawl.Request, status int, err error, inDownload bool) *MediaE
 // of it; what is wrong is the host all the same.
 func unanswered(kind crawl.Kind) bool {
 	switch kind {
-	case crawl.KindRefused, crawl.KindTimeout, crawl.KindDNS, crawl.KindTLS, crawl.KindConnection:
+	case crawl.KindRefused, crawl.KindTimeout, crawl.KindDNS, crawl.KindTLS, crawl.KindConnection, crawl.KindNotPublic, crawl.KindProxy:
 		return true
 	}
 	return false
@@ -157,16 +157,26 @@ func judge(resp *crawl.Response, settings *crawl.MediaSettings) error {
 		}
 	}
 	switch {
+	case good && resp.Has("truncated"): // Download.AllowTruncated is for pages: half a file is none.
+		return &MediaError{Kind: crawl.KindTruncated, Err: fmt.Errorf("status %d: the body ended early", resp.Status)}
 	case good && resp.Body.Size() == 0:
 		return &MediaError{Kind: KindEmpty, Err: fmt.Errorf("status %d with no body", resp.Status)}
 	case good:
 		return nil
 	}
 	if to := resp.Header.Get("Location"); to != "" && resp.Status >= 300 && resp.Status < 400 {
+		shown := to
 		if len(to) > maxAddress {
-			to = to[:maxAddress] + "…"
+			shown = to[:maxAddress] + "…"
 		}
-		return &MediaError{Kind: KindRedirect, Err: fmt.Errorf("status %d: redirected to %s (set media.allow_redirects)", resp.Status, to)}
+		why := " (set media.allow_redirects)"
+		switch target, err := url.Parse(to); {
+		case err == nil && target.Scheme != "" && target.Scheme != "http" && target.Scheme != "https":
+			why = ": only http and https are followed"
+		case settings.AllowRedirects:
+			why = ", which is not followed"
+		}
+		return &MediaError{Kind: KindRedirect, Err: fmt.Errorf("status %d: redirected to %s%s", resp.Status, shown, why)}
 	}
 	return &MediaError{Kind: KindStatus, Err: fmt.Errorf("status %d %s", resp.Status, http.StatusText(resp.Status))}
 }

@@ -114,6 +114,11 @@ func (m *media) take(ctx context.Context, w *waiter, i int, item any) {
 		m.mu.Unlock()
 		return
 	}
+	if m.storeDown.Load() {
+		m.mu.Unlock()
+		w.give(i, &outcome{abort: crawl.CloseSpider("store")})
+		return
+	}
 	if known, ok := m.memory.get(fp); ok {
 		m.mu.Unlock()
 		w.give(i, decodeOutcome(known))
@@ -177,13 +182,14 @@ func (m *media) start(f *flight, item any) {
 
 // prepared is a copy of a request as it leaves, with the knobs of media. Nothing filters it as seen; DontFilter would let it pass as offsite too.
 func (m *media) prepared(req *crawl.Request) *crawl.Request {
-	req = req.Clone()
-	if req.Knobs == nil && req.URL.Scheme != "data" {
-		req.Knobs = m.knobs
-		return req
+	c := *req // tens of thousands may wait: what nobody changes is shared
+	c.Header = req.Header.Clone()
+	if c.Knobs == nil && c.URL.Scheme != "data" {
+		c.Knobs = m.knobs
+		return &c
 	}
-	req.SetKnobs(func(k *crawl.Knobs) { m.turn(k, req.URL.Scheme) })
-	return req
+	c.SetKnobs(func(k *crawl.Knobs) { m.turn(k, c.URL.Scheme) })
+	return &c
 }
 
 // turn sets the knobs of a request for media.
@@ -197,6 +203,7 @@ func (m *media) turn(k *crawl.Knobs, scheme string) {
 	if !m.settings.ObeyAllowedDomains || scheme == "data" {
 		k.AllowOffsite = true
 	}
+	k.DontRefresh = true
 	if m.settings.IgnoreRobots {
 		k.IgnoreRobots = true
 	}
@@ -295,5 +302,21 @@ func (m *media) land(f *flight, item any, file crawl.File, err error, status int
 	f.ctx.end()
 	for _, s := range seats {
 		s.w.give(s.i, o)
+	}
+}
+
+// giveUp ends all flights at once: the store is down, and takes nothing of what they would bring. None begins after it.
+func (m *media) giveUp() {
+	m.mu.Lock()
+	var seats []seat
+	for fp, f := range m.flights {
+		delete(m.flights, fp)
+		seats = append(seats, f.seats...)
+		f.seats, f.landed = nil, true
+		f.ctx.end()
+	}
+	m.mu.Unlock()
+	for _, s := range seats {
+		s.w.give(s.i, &outcome{abort: crawl.CloseSpider("store")})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/tulle-go/tulle/crawl"
 	"github.com/tulle-go/tulle/pipeline/store"
@@ -86,6 +87,8 @@ func (p *ImagesPipeline) OpenKind(ctx context.Context, env *crawl.Env) (Kind, er
 	}
 	if im.preserves() {
 		k.name = preservedName
+	} else {
+		k.fits = fitsJPEG
 	}
 	k.finish = im.finish
 	if syncer, ok := k.store.(crawl.Syncer); ok {
@@ -123,6 +126,12 @@ const jpegType = "image/jpeg"
 
 // preserves says that pictures are kept as they come.
 func (im *images) preserves() bool { return im.settings.PreserveFormat && im.convertImage == nil }
+
+// fitsJPEG says that a stored picture is a JPEG, or may be one: other programs' files have any type, or none. One that was kept with PreserveFormat may be under
+// the same name.
+func fitsJPEG(meta *crawl.Meta) bool {
+	return meta.ContentType == jpegType || !strings.HasPrefix(meta.ContentType, "image/")
+}
 
 // Store implements [Kind].
 func (im *images) Store(ctx context.Context, resp *crawl.Response, item any) (crawl.File, error) {
@@ -202,7 +211,8 @@ func (im *images) render(ctx context.Context, resp *crawl.Response, wanted []wan
 		return rendered{}, &MediaError{Kind: KindStore, Err: err}
 	}
 	defer r.Close()
-	info, err := inspectPicture(r)
+	at := heeding(ctx, r)
+	info, err := inspectPicture(at)
 	if err != nil {
 		return rendered{}, err
 	}
@@ -220,21 +230,22 @@ func (im *images) render(ctx context.Context, resp *crawl.Response, wanted []wan
 	}
 	asIs := im.preserves() || info.passThrough() && im.convertImage == nil
 	if asIs && len(wanted) == 0 && info.Format == "jpeg" {
-		return pic, verifyPicture(r, info)
+		return pic, verifyPicture(at, info)
 	}
 	err = im.work(ctx, info, func() error {
 		var least image.Point
 		if asIs {
 			least = leastFor(pic.size, boxesOf(wanted))
 		}
-		p, err := openPicture(r, info, least)
+		p, err := openPicture(at, info, least)
+		if err == nil && !asIs {
+			err = im.encode(ctx, &pic, p, resp, item)
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return err
-		}
-		if !asIs {
-			if err := im.encode(ctx, &pic, p, resp, item); err != nil {
-				return err
-			}
 		}
 		pic.thumbs, err = im.encodeThumbs(p, wanted)
 		return err
@@ -341,6 +352,9 @@ func (im *images) finish(ctx context.Context, req *crawl.Request, h *held, item 
 		if err := im.examine(ctx, h); err != nil {
 			return err
 		}
+		if im.fits != nil && !im.fits(meta) {
+			return errors.New("it is " + meta.ContentType + ", and not " + jpegType)
+		}
 	}
 	thumbs, missing, err := im.heldThumbs(ctx, req, h, theirs, item)
 	if err != nil {
@@ -430,7 +444,7 @@ func (im *images) remake(ctx context.Context, h *held, wanted []wantedThumb) (ma
 	}
 	var list []encodedThumb
 	err = im.work(ctx, info, func() error {
-		p, err := openPicture(r, info, leastFor(info.size(), boxesOf(wanted)))
+		p, err := openPicture(heeding(ctx, r), info, leastFor(info.size(), boxesOf(wanted)))
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -394,6 +395,45 @@ func TestPixelWorkGoesThroughTheGate(t *testing.T) {
 	b.must(b.open(&ImagesPipeline{Store: new(store.Memory), ItemCompleted: collect(&results)}), &Book{ImageURLs: urls("/x.png")})
 	require.ErrorIs(t, results[0].Err, broken)
 }
+
+// Work on pixels ends when nobody wants its result any more, whatever the gate does.
+func TestPixelWorkEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	noise := canvas(200, 200, color.Black)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range noise.Pix {
+		noise.Pix[i] = byte(random.Uint32()) | byte(i%4/3*255)
+	}
+	for name, data := range map[string][]byte{"png": pngOf(t, noise), "jpeg": jpegOf(t, 900, 900)} {
+		require.Greater(t, len(data), headLen, "what is read at first is all of it")
+		b := newBench(t, crawl.Settings{}, map[string]http.HandlerFunc{"/x": serve("", data)})
+		b.Pixels = openGate{}
+		ctx, cancel := context.WithCancel(b.ctx())
+		p, s := drawing()
+		p.ImageDownloaded = func(flight context.Context, _ *crawl.Response, _ crawl.Size, _ any) error {
+			cancel()
+			<-flight.Done()
+			return nil
+		}
+		var decoded atomic.Bool
+		p.ConvertImage = func(_ context.Context, _ *crawl.Response, img image.Image, _ any) (image.Image, error) {
+			decoded.Store(true)
+			return img, nil
+		}
+		c := b.open(p)
+		_, err := c.Process(ctx, &Book{ImageURLs: urls("/x")})
+		require.ErrorIs(t, err, context.Canceled)
+		c.stages[0].pipeline.(*media).running.Wait()
+		require.False(t, decoded.Load(), name)
+		require.Empty(t, s.Names())
+		require.Zero(t, b.Stats.Int("file_status_count/failed"))
+	}
+}
+
+// openGate lets everything in, at any time.
+type openGate struct{}
+
+func (openGate) Do(_ context.Context, _ int64, f func() error) error { return f() }
 
 type gateFunc func() error
 

@@ -49,6 +49,8 @@ type keeper struct {
 	spool    *crawl.Spool
 	log      *zap.Logger
 
+	// fits says whether what the store holds may be what is wanted, by its Meta. nil: it always may.
+	fits func(*crawl.Meta) bool
 	// finish adds to h.info.Meta what is missing for a result. An error says that what the store holds is of no use.
 	finish func(ctx context.Context, req *crawl.Request, h *held, item any) error
 
@@ -105,9 +107,26 @@ func (k *keeper) Requests(ctx context.Context, item any) ([]*crawl.Request, erro
 	}
 	reqs := make([]*crawl.Request, len(urls))
 	for i, u := range urls {
-		reqs[i] = crawl.Get(u)
+		reqs[i] = found(ctx, u)
 	}
 	return reqs, nil
+}
+
+// found is the request for a URL out of an item, which is a page's word. What only this machine can read, or only with the crawl's keys, is not for any page
+// to name: what comes of it is stored, and often shown to others.
+func found(ctx context.Context, rawURL string) *crawl.Request {
+	req := crawl.Get(rawURL)
+	if req.URL == nil {
+		return req
+	}
+	switch scheme := req.URL.Scheme; scheme {
+	case "file", "s3":
+		if page := crawl.Origin(ctx); page == nil || page.URL == nil || page.URL.Scheme != scheme {
+			err := fmt.Errorf("only a %[1]s: page may name what is read from %[1]s: (MediaRequests may always)", scheme)
+			return crawl.Unusable(req.URL.Redacted(), &url.Error{Op: "read", URL: scheme, Err: err})
+		}
+	}
+	return req
 }
 
 // Complete implements [Kind].
@@ -167,6 +186,10 @@ func (k *keeper) Fresh(ctx context.Context, req *crawl.Request, item any) (*craw
 	h, err := k.lookUp(ctx, req, item)
 	if h == nil || err != nil {
 		return nil, err
+	}
+	if k.fits != nil && !k.fits(&h.info.Meta) {
+		k.log.Debug("a stored file is of another kind, and is downloaded", zap.String("path", h.path), zap.String("content_type", h.info.Meta.ContentType))
+		return nil, nil
 	}
 	if time.Since(h.info.ModTime) <= k.expires {
 		return k.known(ctx, req, h, item), nil
@@ -349,15 +372,17 @@ func (k *keeper) claim(req *crawl.Request, path string) {
 	}
 }
 
-// storeRetries is how often the store is asked again after an error, and storeBackOff how long to wait before the first time; it doubles.
+// storeRetries is how often the store is asked again after an error, and storeBackOff how long to wait before the first time; it doubles. A store that took storePatience
+// and more to fail is not asked again: stores in the network have tried each request several times by then.
 const (
-	storeRetries = 3
-	storeBackOff = 500 * time.Millisecond
+	storeRetries  = 3
+	storeBackOff  = 500 * time.Millisecond
+	storePatience = 5 * time.Minute
 )
 
 // retried calls f again while it fails, for some time. Its last error is a [MediaError].
 func (k *keeper) retried(ctx context.Context, f func() error) error {
-	wait := storeBackOff
+	wait, begun := storeBackOff, time.Now()
 	for attempt := 0; ; attempt++ {
 		err := f()
 		switch {
@@ -365,7 +390,7 @@ func (k *keeper) retried(ctx context.Context, f func() error) error {
 			return nil
 		case errors.Is(err, store.ErrName):
 			return err
-		case ctx.Err() != nil || attempt == storeRetries:
+		case ctx.Err() != nil || attempt == storeRetries || time.Since(begun) >= storePatience:
 			return &MediaError{Kind: KindStore, Err: err}
 		}
 		k.log.Debug("the store failed: it is asked again", zap.Duration("after", wait), zap.Error(err))

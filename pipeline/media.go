@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -39,7 +40,7 @@ type MediaPipeline struct {
 type Kind interface {
 	// Requests returns what an item needs, in the order of the results; none is allowed. A request that can't be sent fails alone; an error is the item's.
 	Requests(ctx context.Context, item any) ([]*crawl.Request, error)
-	// Fresh returns the file if it need not be downloaded, or nil and no error if it must be. req is the request as it will leave: Fresh may add headers to it.
+	// Fresh returns the file if it need not be downloaded, or nil and no error if it must be. req is the request as it will leave: Fresh may add headers to it, and change nothing else.
 	Fresh(ctx context.Context, req *crawl.Request, item any) (*crawl.File, error)
 	// Store keeps what was downloaded and returns the result. It is called with successful responses only: see Media.Statuses. resp.Request is
 	// the request that Requests returned, also after redirects and retries; resp.URL is what answered. The response is closed by the caller. An error is
@@ -250,9 +251,36 @@ func (m *media) complete(ctx context.Context, w *waiter, item any) (any, error) 
 	return m.kind.Complete(ctx, results, item)
 }
 
-// Close implements io.Closer. It waits for flights that everybody has left: their contexts have ended.
+// closeGrace is how long Close waits for flights that everybody has left: their contexts have ended. One that does not mind, in a hook, or in pixels that have
+// been read already, must not hold up the end of a crawl that is killed.
+const closeGrace = 2 * time.Second
+
+// Close implements io.Closer. The kind of flights that are left behind is closed when the last of them has ended.
 func (m *media) Close() error {
-	m.running.Wait()
+	landed := make(chan struct{})
+	go func() {
+		m.running.Wait()
+		close(landed)
+	}()
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-landed:
+		return m.closeKind()
+	case <-grace.C:
+	}
+	m.log.Warn("left behind: work on a file does not end", zap.Duration("after", closeGrace))
+	go func() {
+		<-landed
+		_, err := guarded(func() (struct{}, error) { return struct{}{}, m.closeKind() })
+		if err != nil {
+			m.log.Warn("close what was left behind", zap.Error(err))
+		}
+	}()
+	return nil
+}
+
+func (m *media) closeKind() error {
 	if m.closer == nil {
 		return nil
 	}
@@ -323,6 +351,7 @@ func (m *media) fail(ctx context.Context, req *crawl.Request, failed *MediaError
 func (m *media) strike(failed *MediaError) {
 	if m.strikes.Add(1) >= storeStrikes && m.storeDown.CompareAndSwap(false, true) {
 		m.log.Error("the store refuses file after file: the crawl is closed", zap.Int("files", storeStrikes), zap.Error(failed))
+		m.giveUp()
 	}
 }
 

@@ -617,7 +617,7 @@ func TestMediaDownloadedMayTakeAnyResponse(t *testing.T) {
 // D5 D6 D11 D12 D13 and the rest of what a media request carries.
 func TestKnobsOfMediaRequests(t *testing.T) {
 	t.Parallel()
-	usual := crawl.Knobs{HandleAllStatus: true, DontRedirect: true, AllowOffsite: true}
+	usual := crawl.Knobs{HandleAllStatus: true, DontRedirect: true, AllowOffsite: true, DontRefresh: true}
 	tests := map[string]struct {
 		settings crawl.MediaSettings
 		url      string
@@ -625,14 +625,14 @@ func TestKnobsOfMediaRequests(t *testing.T) {
 		want     crawl.Knobs
 	}{
 		"usual":            {want: usual},
-		"redirects":        {settings: crawl.MediaSettings{AllowRedirects: true}, want: crawl.Knobs{AllowOffsite: true}},
-		"allowed domains":  {settings: crawl.MediaSettings{ObeyAllowedDomains: true}, want: crawl.Knobs{HandleAllStatus: true, DontRedirect: true}},
+		"redirects":        {settings: crawl.MediaSettings{AllowRedirects: true}, want: crawl.Knobs{AllowOffsite: true, DontRefresh: true}},
+		"allowed domains":  {settings: crawl.MediaSettings{ObeyAllowedDomains: true}, want: crawl.Knobs{HandleAllStatus: true, DontRedirect: true, DontRefresh: true}},
 		"data has no host": {settings: crawl.MediaSettings{ObeyAllowedDomains: true}, url: "data:,x", want: usual},
-		"robots":           {settings: crawl.MediaSettings{IgnoreRobots: true}, want: crawl.Knobs{HandleAllStatus: true, DontRedirect: true, AllowOffsite: true, IgnoreRobots: true}},
-		"size":             {settings: crawl.MediaSettings{MaxSize: 9}, want: crawl.Knobs{HandleAllStatus: true, DontRedirect: true, AllowOffsite: true, MaxSize: 9}},
+		"robots":           {settings: crawl.MediaSettings{IgnoreRobots: true}, want: crawl.Knobs{HandleAllStatus: true, DontRedirect: true, AllowOffsite: true, DontRefresh: true, IgnoreRobots: true}},
+		"size":             {settings: crawl.MediaSettings{MaxSize: 9}, want: crawl.Knobs{HandleAllStatus: true, DontRedirect: true, AllowOffsite: true, DontRefresh: true, MaxSize: 9}},
 		"the request's own": { // D10
 			settings: crawl.MediaSettings{MaxSize: 9}, own: &crawl.Knobs{MaxSize: 5, Slot: "slow", DontRetry: true, CookieJar: "j"},
-			want: crawl.Knobs{HandleAllStatus: true, DontRedirect: true, AllowOffsite: true, MaxSize: 5, Slot: "slow", DontRetry: true, CookieJar: "j"},
+			want: crawl.Knobs{HandleAllStatus: true, DontRedirect: true, AllowOffsite: true, DontRefresh: true, MaxSize: 5, Slot: "slow", DontRetry: true, CookieJar: "j"},
 		},
 	}
 	for name, test := range tests {
@@ -890,6 +890,55 @@ func TestStuckStoreDoesNotHoldUpTheEnd(t *testing.T) {
 	require.ErrorIs(t, <-done, context.Canceled)
 }
 
+// closingKind notes that it was closed.
+type closingKind struct {
+	Kind
+	closed chan struct{}
+}
+
+func (k closingKind) Unwrap() Kind { return k.Kind }
+
+func (k closingKind) Close() error {
+	close(k.closed)
+	return nil
+}
+
+func TestHookThatHangsDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, crawl.Settings{}, map[string]http.HandlerFunc{"/x": text("x")})
+		hung, release, closed := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		p, _ := keeping()
+		p.FileDownloaded = func(context.Context, *crawl.Response, any) error {
+			close(hung)
+			<-release
+			return nil
+		}
+		c, err := Open(t.Context(), b.Env, []crawl.Stage{{Pipeline: &MediaPipeline{OpenKind: func(ctx context.Context, env *crawl.Env) (Kind, error) {
+			k, err := p.OpenKind(ctx, env)
+			return closingKind{k, closed}, err
+		}}}})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(b.ctx())
+		gone := make(chan error)
+		go func() {
+			_, err := c.Process(ctx, &Book{FileURLs: urls("/x")})
+			gone <- err
+		}()
+		<-hung
+		cancel()
+		require.ErrorIs(t, <-gone, context.Canceled)
+		require.NoError(t, c.Close())
+		select {
+		case <-closed:
+			require.Fail(t, "it is in use")
+		default:
+		}
+		close(release)
+		<-closed
+	})
+}
+
 // D17: what is asked while the crawl is ending is nobody's failure, and the item must not go on without its media.
 func TestStoppingCrawl(t *testing.T) {
 	t.Parallel()
@@ -974,6 +1023,8 @@ type failingStore struct {
 	mu   sync.Mutex
 	err  error
 	puts int
+
+	delay time.Duration // of each Put
 }
 
 func (s *failingStore) set(err error) {
@@ -987,6 +1038,7 @@ func (s *failingStore) Put(ctx context.Context, name string, r io.Reader, meta c
 	s.puts++
 	err := s.err
 	s.mu.Unlock()
+	time.Sleep(s.delay)
 	if err != nil {
 		return err
 	}
@@ -1007,6 +1059,20 @@ func TestStoreErrorsAreRetried(t *testing.T) {
 		require.Equal(t, 3, s.puts)
 		require.Equal(t, 3*storeBackOff, time.Since(start))
 		require.Zero(t, b.Stats.Int("file_status_count/failed"))
+	})
+}
+
+// A store in the network that stands still has tried for minutes by the time it fails. It is not asked four times.
+func TestStoreThatTakesLongToFail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, crawl.Settings{}, map[string]http.HandlerFunc{"/x": text("x")})
+		s := &failingStore{delay: 4 * time.Minute}
+		s.set(errors.New("it stands still"))
+		book := &Book{FileURLs: urls("/x")}
+		b.must(b.open(&FilesPipeline{Store: s}), book)
+		require.Empty(t, book.Files)
+		require.Equal(t, 2, s.puts)
 	})
 }
 

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -162,7 +163,7 @@ func inspectPicture(r io.ReadSeeker) (info pictureInfo, err error) {
 	info.Orientation = 1
 	head := string(src.head)
 	switch {
-	case strings.HasPrefix(head, "\xff\xd8\xff"):
+	case strings.HasPrefix(head, "\xff\xd8"): // stray bytes may follow, and the standard decoder knows it by these two
 		info.Format = "jpeg"
 		err = inspectJPEG(src, &info)
 	case strings.HasPrefix(head, pngSignature):
@@ -335,13 +336,27 @@ func (s *source) decode(info pictureInfo, least image.Point) (img image.Image, e
 	return img, nil
 }
 
-// decodeJPEG decodes a JPEG of at least the width and height of least, as stored, or whole if least is zero. What our own decoder does not take, or does not like, is
-// the standard one's to judge.
+// decodeJPEG decodes a JPEG of at least the width and height of least, as stored, or whole if least is zero. What our own decoder does not take, or does not
+// like, is the standard one's to judge: that takes any number of scans, which are counted first.
 func decodeJPEG(s *source, info pictureInfo, least image.Point) (image.Image, error) {
-	if img, err := jpegscale.Decode(&sequential{src: s}, denominator(info, least)); err == nil {
+	if info.staged {
+		if err := checkScans(s, info); err != nil {
+			return nil, err
+		}
+	}
+	img, err := jpegscale.Decode(&sequential{src: s}, denominator(info, least))
+	if err == nil {
 		return img, nil
 	}
+	if s.err != nil {
+		return nil, s.err
+	}
 	s.ended = false
+	if !info.staged { // a baseline file that repeats its scans
+		if err := checkScans(s, info); err != nil {
+			return nil, err
+		}
+	}
 	if !info.bareCMYK {
 		return jpeg.Decode(s.reader(0))
 	}
@@ -418,7 +433,7 @@ func verifyPicture(r io.ReadSeeker, info pictureInfo) error {
 	if err != nil {
 		return err
 	}
-	if err := walkJPEG(src); err != nil {
+	if err := checkScans(src, info); err != nil {
 		return src.failure(info.Format, err)
 	}
 	return nil
@@ -430,12 +445,17 @@ type source struct {
 	size int64
 	head []byte // the first bytes, enough to tell formats apart
 
+	ahead   []byte // what readFull has read last
+	aheadAt int64  // where that starts
+
 	err   error // the first failure of at
 	ended bool  // somebody wanted more than there is
 }
 
-// headLen is what mimetype looks at.
-const headLen = 3072
+const (
+	headLen   = 3072 // what mimetype looks at
+	readAhead = 4096 // of headers
+)
 
 func newSource(r io.ReadSeeker) (*source, error) {
 	size, err := r.Seek(0, io.SeekEnd)
@@ -493,6 +513,29 @@ func (s *source) failure(format string, err error) error {
 		return &undecodableError{Reason: strings.TrimSpace("truncated " + format), Err: err}
 	}
 	return &undecodableError{Err: err}
+}
+
+// heedingReader is a picture's bytes until its context ends. Nobody can interrupt a decoder, but it can be left without anything more to decode.
+type heedingReader struct {
+	io.ReadSeeker
+	at    io.ReaderAt
+	ended func() error
+}
+
+func heeding(ctx context.Context, r io.ReadSeeker) io.ReadSeeker {
+	at, ok := r.(io.ReaderAt)
+	if !ok {
+		at = &seekingReaderAt{r}
+	}
+	return &heedingReader{r, at, ctx.Err}
+}
+
+// ReadAt implements io.ReaderAt.
+func (h *heedingReader) ReadAt(p []byte, off int64) (int, error) {
+	if err := h.ended(); err != nil {
+		return 0, err
+	}
+	return h.at.ReadAt(p, off)
 }
 
 // sequential reads a source from off on. It is an io.ReaderAt too, because the TIFF decoder copies everything to memory that is not one.

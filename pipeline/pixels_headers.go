@@ -15,8 +15,13 @@ const (
 	// maxParts bounds the segments, chunks and blocks that are looked at before a file counts as hostile. Real pictures have tens, a large PNG thousands.
 	maxParts = 1 << 16
 
-	// maxGarbage bounds the bytes that are skipped in search of the next JPEG marker. Some cameras and editors leave a few.
+	// maxGarbage bounds the bytes of a JPEG that are skipped in search of markers. Some cameras and editors leave a few.
 	maxGarbage = 1 << 16
+
+	// scanPixels is how many pixels the scans of a JPEG may go over, each scan over all. Whatever it is, there may be minScans, and maxScans at most.
+	scanPixels = 1 << 29
+	minScans   = 20
+	maxScans   = 100
 
 	// The best that each coder can do. A JPEG block of 64 pixels takes a bit in one scan of one component at least. Deflate turns 258 bytes into two bits, and
 	// 1032 is what zlib's authors measured. An LZW code of GIF's, 12 bits, stands for a string of 4096 pixels at most. PackBits repeats a byte 128 times by two. A
@@ -35,6 +40,7 @@ const (
 
 // JPEG markers (ITU-T T.81, table B.1).
 const (
+	markerTEM   = 0x01
 	markerSOF0  = 0xc0
 	markerSOF2  = 0xc2
 	markerDHT   = 0xc4
@@ -63,30 +69,42 @@ type jpegSegment struct {
 
 func (s jpegSegment) end() int64 { return s.body + s.length }
 
-// nextJPEGSegment finds the first segment at or after off. Stray bytes before it are passed over, as the standard decoder and libjpeg do.
-func nextJPEGSegment(src *source, off int64) (jpegSegment, error) {
+// jpegWalk goes over a JPEG from segment to segment.
+type jpegWalk struct {
+	src     *source
+	off     int64 // where the next segment is looked for
+	parts   int   // how many there were
+	garbage int   // stray bytes between them
+}
+
+// next finds the next segment. Stray bytes before it are passed over, as the standard decoder and libjpeg do. An error too is that there are too many of either.
+func (w *jpegWalk) next() (jpegSegment, error) {
+	if w.parts++; w.parts > maxParts {
+		return jpegSegment{}, errTooManyParts
+	}
 	var b [2]byte
-	for skipped := 0; skipped < maxGarbage; skipped++ {
-		if err := src.readFull(b[:], off); err != nil {
+	for ; w.garbage < maxGarbage; w.garbage++ {
+		if err := w.src.readFull(b[:], w.off); err != nil {
 			return jpegSegment{}, err
 		}
-		switch {
-		case b[0] != 0xff, b[1] == 0xff: // stray, or a fill byte
-			off++
+		switch m := b[1]; {
+		case b[0] != 0xff, m == 0xff: // stray, or a fill byte
+			w.off++
 			continue
-		case b[1] == 0, b[1] >= markerRST0 && b[1] <= markerRST7: // left over from a scan
-			off += 2
+		case m == 0, m == markerTEM, m >= markerRST0 && m <= markerRST7: // left over from a scan
+			w.off += 2
 			continue
-		case b[1] == markerEOI:
-			return jpegSegment{marker: b[1], body: off + 2}, nil
+		case m == markerEOI:
+			return jpegSegment{marker: m, body: w.off + 2}, nil
 		}
-		seg := jpegSegment{marker: b[1], body: off + 4}
-		if err := src.readFull(b[:], off+2); err != nil {
+		seg := jpegSegment{marker: b[1], body: w.off + 4}
+		if err := w.src.readFull(b[:], w.off+2); err != nil {
 			return jpegSegment{}, err
 		}
 		if seg.length = int64(binary.BigEndian.Uint16(b[:])) - 2; seg.length < 0 {
 			return jpegSegment{}, errors.New("jpeg: segment without a length")
 		}
+		w.off = seg.end()
 		return seg, nil
 	}
 	return jpegSegment{}, errors.New("jpeg: no marker where one should be")
@@ -96,12 +114,11 @@ func nextJPEGSegment(src *source, off int64) (jpegSegment, error) {
 func inspectJPEG(src *source, info *pictureInfo) error {
 	var b [15]byte
 	adobe, oriented := false, false
-	for off, n := int64(2), 0; n < maxParts; n++ {
-		seg, err := nextJPEGSegment(src, off)
+	for w := (jpegWalk{src: src, off: 2}); ; {
+		seg, err := w.next()
 		if err != nil {
 			return err
 		}
-		off = seg.end()
 		head := b[:min(seg.length, int64(len(b)))]
 		if err := src.readFull(head, seg.body); err != nil {
 			return err
@@ -149,28 +166,41 @@ func inspectJPEG(src *source, info *pictureInfo) error {
 			return errNoFrame
 		}
 	}
-	return errTooManyParts
 }
 
-// walkJPEG follows a JPEG's segments and scans to the end marker and fails if there is none.
-func walkJPEG(src *source) error {
+// checkScans follows a JPEG's segments and scans to the end marker. It fails if there is none, if there are more scans than such a picture may have, and if less
+// is in them than could hold it.
+func checkScans(src *source, info pictureInfo) error {
+	most, scans, size := mostScans(info), 0, int64(0)
 	buf := make([]byte, min(src.size, 32<<10))
-	for off, n := int64(2), 0; n < maxParts; n++ {
-		seg, err := nextJPEGSegment(src, off)
+	for w := (jpegWalk{src: src, off: 2}); ; {
+		seg, err := w.next()
 		if err != nil {
 			return err
 		}
-		off = seg.end()
 		switch seg.marker {
 		case markerEOI:
+			if size < max(info.floor, 1) {
+				src.ended = true
+				return fmt.Errorf("scans of %d bytes cannot hold %dx%d", size, info.Width, info.Height)
+			}
 			return nil
 		case markerSOS:
-			if off, err = skipScan(src, off, buf); err != nil {
+			if scans++; scans > most {
+				return fmt.Errorf("jpeg: more than %d scans of %dx%d", most, info.Width, info.Height)
+			}
+			if w.off, err = skipScan(src, seg.end(), buf); err != nil {
 				return err
 			}
+			size += w.off - seg.end()
 		}
 	}
-	return errTooManyParts
+}
+
+// mostScans is how many scans a JPEG may have, for each may go over all its pixels and take a few bytes. libjpeg writes ten, and eighteen in CMYK; programs that
+// look for the shortest file write some dozens at most.
+func mostScans(info pictureInfo) int {
+	return int(min(max(scanPixels/max(info.area(), 1), minScans), maxScans))
 }
 
 // skipScan returns where the marker after the entropy-coded data at off starts. buf is for its use.
@@ -263,16 +293,18 @@ func inspectGIF(src *source, info *pictureInfo) error {
 	if b[10]&0x80 != 0 {
 		off += 3 << (b[10]&7 + 1)
 	}
-	for range maxParts {
+	for parts := maxParts; parts > 0; parts-- {
 		if err := src.readFull(b[:1], off); err != nil {
 			return err
 		}
 		off++
 		switch b[0] {
-		case '!': // extension: a label, then blocks
-			var err error
-			if off, err = skipGIFBlocks(src, off+1); err != nil {
-				return err
+		case '!': // extension: a label, then blocks of which the last is empty
+			for off, b[0] = off+1, 1; b[0] != 0 && parts > 0; parts-- {
+				if err := src.readFull(b[:1], off); err != nil {
+					return err
+				}
+				off += 1 + int64(b[0])
 			}
 		case ',':
 			if err := src.readFull(b[:9], off); err != nil {
@@ -294,21 +326,6 @@ func inspectGIF(src *source, info *pictureInfo) error {
 		}
 	}
 	return errTooManyParts
-}
-
-// skipGIFBlocks returns where the data blocks at off end.
-func skipGIFBlocks(src *source, off int64) (int64, error) {
-	var b [1]byte
-	for range maxParts {
-		if err := src.readFull(b[:], off); err != nil {
-			return 0, err
-		}
-		off += 1 + int64(b[0])
-		if b[0] == 0 {
-			return off, nil
-		}
-	}
-	return 0, errTooManyParts
 }
 
 // webpChunk is where a chunk's payload lies.
@@ -508,8 +525,24 @@ func bitsOfBMP(head []byte) uint16 {
 
 func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
 
-// readFull fills p from off or fails.
+// readFull fills p from off or fails. Headers are read by the byte, and from one to the next: what stands behind is read ahead.
 func (s *source) readFull(p []byte, off int64) error {
+	if at := off - s.aheadAt; at >= 0 && at+int64(len(p)) <= int64(len(s.ahead)) {
+		copy(p, s.ahead[at:])
+		return nil
+	}
+	if end := off + int64(len(p)); off >= 0 && end > int64(len(s.head)) && end <= s.size && len(p) < readAhead {
+		if s.ahead == nil {
+			s.ahead = make([]byte, 0, readAhead)
+		}
+		n, err := s.ReadAt(s.ahead[:min(readAhead, s.size-off)], off)
+		s.ahead, s.aheadAt = s.ahead[:n], off
+		if n >= len(p) {
+			err = nil
+		}
+		copy(p, s.ahead)
+		return err
+	}
 	if n, err := s.ReadAt(p, off); n < len(p) {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF

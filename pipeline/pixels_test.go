@@ -629,6 +629,111 @@ func TestVerifyLongScan(t *testing.T) {
 	}
 }
 
+// scansJPEG is a grey picture of white squares: its DC scan, and so many further scans of a few bytes each, which say of all blocks at once that nothing is in them.
+func scansJPEG(side, scans int) []byte {
+	blocks := (side + 7) / 8 * ((side + 7) / 8)
+	size := string([]byte{byte(side >> 8), byte(side), byte(side >> 8), byte(side)})
+	oneCode := func(class, symbol byte) []byte {
+		return jpegSegmentOf(markerDHT, string(append([]byte{class, 1}, append(make([]byte, 15), symbol)...)))
+	}
+	const endOfBlocks = 0xe0 // for 2^14 blocks, and as many more as the next 14 bits say
+	file := slices.Concat([]byte{0xff, 0xd8}, jpegSegmentOf(0xdb, "\x00"+strings.Repeat("\x01", 64)), jpegSegmentOf(markerSOF2, "\x08"+size+"\x01\x01\x11\x00"),
+		oneCode(0x00, 0), oneCode(0x10, endOfBlocks), jpegSegmentOf(markerSOS, "\x01\x01\x00\x00\x00\x00"), make([]byte, (blocks+7)/8))
+	scan := append(jpegSegmentOf(markerSOS, "\x01\x01\x00\x01\x3f\x00"), make([]byte, (15*(blocks>>14+1)+7)/8)...)
+	return append(append(file, bytes.Repeat(scan, scans)...), 0xff, markerEOI)
+}
+
+// Each scan of a few bytes goes over all pixels: whoever asks for thousands is refused before anybody decodes them, and no other decoder is asked.
+func TestPictureOfManyScans(t *testing.T) {
+	t.Parallel()
+	img := squares(16, []color.Color{black, white})
+	grey := image.NewGray(img.Rect)
+	draw.Draw(grey, grey.Rect, img, image.Point{}, draw.Src)
+	baseline := encoded(t, asJPEG, grey)
+	scan := baseline[bytes.Index(baseline, []byte{0xff, markerSOS}) : len(baseline)-2]
+	for name, tt := range map[string]struct {
+		data []byte
+		ok   bool
+	}{
+		"as many as there may be": {scansJPEG(64, maxScans-1), true},
+		"one more":                {scansJPEG(64, maxScans), false},
+		"thousands":               {scansJPEG(800, 5000), false},
+		"of few pixels":           {scansJPEG(8, 5000), false},
+		"large":                   {scansJPEG(5200, 20), false},
+		"baseline":                {slices.Concat(baseline[:len(baseline)-2], bytes.Repeat(scan, 200), []byte{0xff, markerEOI}), false},
+	} {
+		info, err := inspectPicture(bytes.NewReader(tt.data))
+		require.NoError(t, err, name)
+		_, err = openPicture(bytes.NewReader(tt.data), info, image.Point{})
+		if tt.ok {
+			require.NoError(t, err, name)
+			require.NoError(t, verifyPicture(bytes.NewReader(tt.data), info), name)
+			continue
+		}
+		for _, err := range []error{err, verifyPicture(bytes.NewReader(tt.data), info)} {
+			require.ErrorAs(t, err, new(*undecodableError), name)
+			require.ErrorContains(t, err, "scans", name)
+		}
+	}
+	// What libjpeg writes is never too much, however large: ten scans, eighteen in CMYK.
+	for area, want := range map[int]int{1: 100, 5_000_000: 100, 12_000_000: 44, 178_956_970: 20, 1 << 32: 20} {
+		require.Equal(t, want, mostScans(pictureInfo{Width: area, Height: 1}), area)
+	}
+}
+
+// counting counts how often it is read.
+type counting struct {
+	*bytes.Reader
+	reads int
+}
+
+func (c *counting) ReadAt(p []byte, off int64) (int, error) {
+	c.reads++
+	return c.Reader.ReadAt(p, off)
+}
+
+// A file of little parts, or of garbage, costs no more than its size, and not a read for each byte.
+func TestHeadersAreReadInLargePieces(t *testing.T) {
+	t.Parallel()
+	img := squares(8, []color.Color{red, green})
+	photo := withSegment(encoded(t, asJPEG, img), jpegSegmentOf(markerAPP1, "Exif\x00\x00"+string(orientationExif(6))))
+	stray := func(n, times int) []byte {
+		return bytes.Repeat(append(make([]byte, n), jpegSegmentOf(0xfe, "x")...), times)
+	}
+	animation := encoded(t, asGIF, img)
+	palette := 13 + 3<<(animation[10]&7+1)
+	blocks := func(n, times int) []byte {
+		one := slices.Concat([]byte("!\xfe"), bytes.Repeat([]byte("\x01x"), n), []byte{0})
+		return slices.Concat(animation[:palette], bytes.Repeat(one, times), animation[palette:])
+	}
+	for name, tt := range map[string]struct {
+		data []byte
+		says string // "": it is good
+	}{
+		"a stray byte at once":  {slices.Concat(photo[:2], []byte{0}, photo[2:]), ""},
+		"a few stray bytes":     {slices.Concat(photo[:2], stray(100, 50), photo[2:]), ""},
+		"garbage before":        {slices.Concat(photo[:2], stray(60_000, 100), photo[2:]), "no marker"},
+		"garbage behind":        {slices.Concat(photo[:len(photo)-2], stray(60_000, 100), photo[len(photo)-2:]), "no marker"},
+		"a long GIF extension":  {blocks(60_000, 1), ""},
+		"many long extensions":  {blocks(60_000, 50), "too many parts"},
+		"many short extensions": {blocks(1, 60_000), "too many parts"},
+	} {
+		r := &counting{Reader: bytes.NewReader(tt.data)}
+		info, err := inspectPicture(r)
+		if err == nil {
+			err = verifyPicture(r, info)
+		}
+		require.LessOrEqual(t, r.reads, 10+len(tt.data)/1000, name)
+		if tt.says == "" {
+			require.NoError(t, err, name)
+			require.Equal(t, map[string]int{"jpeg": 6, "gif": 1}[info.Format], info.Orientation, name)
+			continue
+		}
+		require.ErrorAs(t, err, new(*undecodableError), name)
+		require.ErrorContains(t, err, tt.says, name)
+	}
+}
+
 // failing reads as many bytes as it has and then fails, as a disk does.
 type failing struct {
 	io.ReadSeeker

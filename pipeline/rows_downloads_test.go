@@ -223,6 +223,27 @@ func TestRowsOfAnswers(t *testing.T) {
 		require.Equal(t, http.StatusCreated, v.Failures[0].Status)
 	})
 
+	t.Run("D5 D6 a redirect that would not be followed in any case says so", func(t *testing.T) {
+		t.Parallel()
+		for _, allow := range []bool{false, true} {
+			s := newShop(t, answers{"/file": sayMoved("file:///etc/passwd"), "/own": sayMoved("/elsewhere")})
+			s.settings.Media.AllowRedirects = allow
+			s.files.MediaRequests = func(context.Context, any) ([]*crawl.Request, error) {
+				return []*crawl.Request{crawl.Get(media + "/file"), withKnobs(media+"/own", crawl.Knobs{DontRedirect: true})}, nil
+			}
+			v := s.crawl(map[string]any{})
+			require.Len(t, v.Failures, 2)
+			for _, f := range v.Failures {
+				require.Equal(t, pipeline.KindRedirect, f.Kind)
+				says := "status 302: redirected to file:///etc/passwd: only http and https are followed"
+				if strings.HasSuffix(f.URL, "/own") {
+					says = "status 302: redirected to /elsewhere" + map[bool]string{false: " (set media.allow_redirects)", true: ", which is not followed"}[allow]
+				}
+				require.EqualError(t, f.Err, says)
+			}
+		}
+	})
+
 	t.Run("D6 D7 Media.AllowRedirects follows them, and the result is the original request's", func(t *testing.T) {
 		t.Parallel()
 		site := answers{"/target": sayText("target"), "/lost": sayMoved("/nowhere")}
@@ -336,6 +357,32 @@ func TestRowsOfAnswers(t *testing.T) {
 			a, b := s.askedFor("http://a.example/slot"), s.askedFor("http://b.example/slot")
 			require.GreaterOrEqual(t, b[0].At.Sub(a[0].At).Abs(), time.Second, "two hosts, one place")
 		})
+	})
+
+	t.Run("D10 D11 proxies and passwords hold for media, the request's own and the crawl's", func(t *testing.T) {
+		t.Parallel()
+		// The shop's server is the proxies too: what comes through one has the host in its request line.
+		tell := func(w http.ResponseWriter, r *http.Request) {
+			user, password, _ := r.BasicAuth()
+			fmt.Fprintf(w, "%t %s %s:%s", strings.HasPrefix(r.RequestURI, "http://"), r.Header.Get("Proxy-Authorization"), user, password)
+		}
+		s := newShop(t, answers{"/usual": tell, "/elsewhere": tell, "/direct": tell, "/own": tell})
+		s.settings.Robots.Ignore = true
+		s.settings.Proxy.URLs = []string{"http://proxy.example:3128"}
+		s.settings.HTTPAuth = crawl.HTTPAuthSettings{User: "me", Password: "pw", Domain: "cdn.example"}
+		s.files.MediaRequests = func(_ context.Context, item any) ([]*crawl.Request, error) {
+			return item.(map[string]any)["requests"].([]*crawl.Request), nil
+		}
+		item := map[string]any{"requests": []*crawl.Request{
+			crawl.Get(media + "/usual"), crawl.Get("http://other.example/elsewhere"), withKnobs(media+"/direct", crawl.Knobs{Proxy: crawl.ProxyDirect}),
+			withKnobs(media+"/own", crawl.Knobs{Proxy: "http://a:b@own.example", HTTPUser: "own", HTTPPassword: "x"}),
+		}}
+		s.crawl(item)
+		files := filesOf(item)
+		require.Len(t, files, 4)
+		for i, want := range []string{"true  me:pw", "true  :", "false  me:pw", "true Basic YTpi own:x"} {
+			require.Equal(t, want, string(contentOf(t, s.files.Store, files[i].Path)), files[i].URL)
+		}
 	})
 
 	t.Run("D11 headers, cookies, compression and the timeout are those of pages", func(t *testing.T) {
@@ -453,16 +500,60 @@ func TestRowsOfAnswers(t *testing.T) {
 		require.Equal(t, 30, one(t, imagesOf(item)).Width)
 	})
 
-	t.Run("D15 media comes by http, https, data and file", func(t *testing.T) {
+	t.Run("D15 media comes by http, https and data, and by file where the page does or MediaRequests says so", func(t *testing.T) {
 		t.Parallel()
-		s := newShop(t, answers{"/a": sayText("a")})
-		local := filepath.Join(t.TempDir(), "local.txt")
-		require.NoError(t, os.WriteFile(local, []byte("local"), 0o600))
-		item := withFiles("/a", "https://cdn.example/a", "data:,a", (&url.URL{Scheme: "file", Path: filepath.ToSlash(local)}).String())
-		s.crawl(item)
-		files := filesOf(item)
-		require.Len(t, files, 4)
-		require.Equal(t, "local", string(contentOf(t, s.files.Store, files[3].Path)))
+		dir := t.TempDir()
+		local := func(name, content string) string {
+			path := filepath.Join(dir, name)
+			require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+			return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
+		}
+		secret, page := local("local.txt", "local"), local("page.html", "<p>a page</p>")
+		for _, test := range []struct {
+			start string
+			hook  bool
+			ok    bool
+		}{{start: pageURL}, {start: "data:text/html,x"}, {start: page, ok: true}, {start: pageURL, hook: true, ok: true}} {
+			s := newShop(t, answers{"/a": sayText("a")})
+			s.spider.StartURLs = []string{test.start}
+			urls := mediaURLs("/a", "https://cdn.example/a", "data:,a", secret)
+			item := map[string]any{"file_urls": urls}
+			if test.hook {
+				s.files.MediaRequests = func(context.Context, any) (reqs []*crawl.Request, err error) {
+					for _, u := range urls {
+						reqs = append(reqs, crawl.Get(u))
+					}
+					return reqs, nil
+				}
+			}
+			v := s.crawl(item)
+			files := filesOf(item)
+			if test.ok {
+				require.Empty(t, v.Failures)
+				require.Len(t, files, 4)
+				require.Equal(t, "local", string(contentOf(t, s.files.Store, files[3].Path)))
+				continue
+			}
+			require.Len(t, files, 3)
+			require.Len(t, v.Failures, 1)
+			require.Equal(t, crawl.KindRequest, v.Failures[0].Kind)
+			require.EqualError(t, v.Failures[0], "media <"+secret+">: request: only a file: page may name what is read from file: (MediaRequests may always)")
+		}
+	})
+
+	t.Run("D15 an item of Start has no page, and names no local files; nor does a page name objects", func(t *testing.T) {
+		t.Parallel()
+		s := newShop(t, nil)
+		item := map[string]any{"file_urls": []string{"file:///etc/passwd", "S3://bucket/key"}}
+		s.spider.Start = func(_ context.Context, out *crawl.Out) error {
+			out.Item(item)
+			return nil
+		}
+		v := s.crawl()
+		require.Len(t, v.Failures, 2)
+		for _, f := range v.Failures {
+			require.ErrorContains(t, f, "(MediaRequests may always)")
+		}
 	})
 
 	t.Run("D16 media counts as downloads do, and its hooks are called", func(t *testing.T) {
@@ -521,6 +612,20 @@ func TestRowsOfSizes(t *testing.T) {
 		s := newShop(t, answers{"/cut": sayTooLittle})
 		s.impatient()
 		item := withFiles("/cut")
+		v := s.crawl(item)
+		require.Empty(t, filesOf(item))
+		require.Equal(t, crawl.KindTruncated, v.Failures[0].Kind)
+		require.Empty(t, s.files.Store.(*store.Memory).Names())
+	})
+
+	t.Run("D18 a body that ends early is no file where pages may end early", func(t *testing.T) {
+		t.Parallel()
+		s := newShop(t, answers{"/a": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			fmt.Fprint(w, "a part")
+		}})
+		s.settings.Download.AllowTruncated = true
+		item := withFiles("/a")
 		v := s.crawl(item)
 		require.Empty(t, filesOf(item))
 		require.Equal(t, crawl.KindTruncated, v.Failures[0].Kind)

@@ -279,6 +279,26 @@ func TestRowsOfFreshness(t *testing.T) {
 		}
 	})
 
+	t.Run("E1 E7 pictures that were kept as they came are of no use where JPEGs are wanted", func(t *testing.T) {
+		t.Parallel()
+		for _, expires := range []time.Duration{time.Hour, time.Nanosecond} {
+			kept, plain := &versioned{body: pictureFile(t, "rgba8.png"), etag: `"1"`}, &versioned{body: plain(t, 60, 50, red), etag: `"1"`}
+			s := newShop(t, answers{"/kept.jpg": kept.serve, "/plain.jpg": plain.serve})
+			s.settings.Images.Expires, s.settings.Images.PreserveFormat = expires, true
+			got, _ := s.pictures("/kept.jpg", "/plain.jpg")
+			require.Equal(t, "image/png", got[0].ContentType)
+			s.settings.Images.PreserveFormat = false
+			got, v := s.pictures("/kept.jpg", "/plain.jpg")
+			require.Empty(t, v.Failures)
+			require.Empty(t, v.warnings())
+			require.Equal(t, []string{"downloaded", "uptodate"}, []string{got[0].Status, got[1].Status})
+			for _, f := range got {
+				require.Equal(t, "image/jpeg", f.ContentType)
+				decoded(t, s.images.Store, f.Path)
+			}
+		}
+	})
+
 	t.Run("E7 without ETag and Last-Modified there is no condition", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {

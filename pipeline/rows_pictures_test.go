@@ -379,6 +379,22 @@ func TestRowsOfPictures(t *testing.T) {
 		}
 	})
 
+	t.Run("I11 a header with nothing behind it is no picture, in whatever file", func(t *testing.T) {
+		t.Parallel()
+		header := hugeJPEG(2000, 2000)
+		files := map[string][]byte{"bare.jpg": append(bytes.Clone(header), "\xff\xd9"...)}
+		files["padded.jpg"] = append(bytes.Clone(files["bare.jpg"]), make([]byte, 1<<20)...)
+		for _, thumbs := range []map[string]crawl.Size{nil, {"s": {Width: 5, Height: 5}}} {
+			s := gallery(t, files)
+			s.settings.Images.Thumbs = thumbs
+			got, v := s.pictures("/bare.jpg", "/padded.jpg")
+			require.Empty(t, got)
+			for _, f := range v.Failures {
+				require.Equal(t, pipeline.KindUndecodable, f.Kind, "%v", f)
+			}
+		}
+	})
+
 	t.Run("I12 the header is read first: too many pixels fail before there is one", func(t *testing.T) {
 		t.Parallel()
 		s := gallery(t, map[string][]byte{

@@ -18,6 +18,8 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +28,9 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/tulle-go/tulle/crawl"
+	"github.com/tulle-go/tulle/middleware/cachedb"
 	"github.com/tulle-go/tulle/pipeline"
+	"github.com/tulle-go/tulle/pipeline/store"
 )
 
 func hexSum(h hash.Hash, data []byte) string {
@@ -66,23 +70,37 @@ func TestRowsOfResults(t *testing.T) {
 		}
 	})
 
-	t.Run("V3 a response out of a cache is stored as any other, and its result is cached", func(t *testing.T) {
+	t.Run("V3 D11 what the HTTP cache answers is worked on and stored as any other, and its result is cached", func(t *testing.T) {
 		t.Parallel()
-		s := newShop(t, answers{"/a": sayText("a")})
-		s.settings.Middlewares = []crawl.Layer{{Order: 900, Name: "cache", Middleware: func(_ *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
-			return crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
-				resp, err := next.Fetch(ctx, req)
-				if err == nil {
-					resp.Flags = append(resp.Flags, "cached")
+		large := strings.Repeat("a large file ", 200_000)
+		s := newShop(t, answers{"/a": sayText("a"), "/large": sayText(large), "/p.jpg": sayJPEG(t, 40, 30)})
+		s.images.Settings.Thumbs = map[string]crawl.Size{"small": {Width: 8, Height: 8}}
+		for _, storage := range []string{"files", "embedded"} {
+			s.settings.HTTPCache = crawl.HTTPCacheSettings{On: true, Dir: t.TempDir(), Storage: storage}
+			s.settings.Parts.CacheStorages = map[string]crawl.OpenCacheStorage{"embedded": cachedb.Open}
+			var before []crawl.File
+			for _, status := range []string{"downloaded", "cached"} {
+				s.files.Store, s.images.Store = new(store.Memory), new(store.Memory)
+				item := map[string]any{"file_urls": mediaURLs("/a", "/large"), "image_urls": mediaURLs("/p.jpg")}
+				v := s.crawl(item)
+				files := append(filesOf(item), imagesOf(item)...)
+				require.Len(t, files, 3)
+				for i := range files {
+					require.Equal(t, status, files[i].Status)
+					files[i].Status = ""
 				}
-				return resp, err
-			}), nil
-		}}}
-		item := withFiles("/a")
-		v := s.crawl(item)
-		require.Equal(t, "cached", one(t, filesOf(item)).Status)
-		require.Equal(t, "a", string(contentOf(t, s.files.Store, one(t, filesOf(item)).Path)))
-		require.EqualValues(t, 1, v.Stats.Int("file_status_count/cached"))
+				require.Equal(t, "a", string(contentOf(t, s.files.Store, files[0].Path)))
+				require.Equal(t, large, string(contentOf(t, s.files.Store, files[1].Path)))
+				require.NotEmpty(t, contentOf(t, s.images.Store, files[2].Thumbs["small"].Path))
+				require.EqualValues(t, 3, v.Stats.Int("file_status_count/"+status))
+				if before == nil {
+					before = files
+					continue
+				}
+				require.Equal(t, before, files)
+				require.Empty(t, v.media())
+			}
+		}
 	})
 
 	t.Run("V4 a result in a feed has url, path, checksum and status, and what else is known", func(t *testing.T) {
@@ -340,6 +358,31 @@ func TestRowsOfABrokenStore(t *testing.T) {
 			require.Equal(t, "store", v.Reason)
 			require.Len(t, v.media(), 10, "a failure of the store is not remembered")
 			require.Len(t, v.Items, 9)
+		})
+	})
+	t.Run("V10 whoever waits for the store, or for his turn, then waits no longer", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			s := newShop(t, answers{"/a": sayText("a"), "/slow": func(w http.ResponseWriter, r *http.Request) {
+				select {
+				case <-time.After(time.Hour):
+				case <-r.Context().Done():
+				}
+			}})
+			s.files.Store = burning{s.files.Store}
+			s.settings.ConcurrentRequests, s.settings.ConcurrentPerHost = 20, 20
+			items := make([]any, 60)
+			for i := range items {
+				items[i] = withFiles("/slow?" + strconv.Itoa(i))
+			}
+			for i := range 12 {
+				items[i] = withFiles("/a?" + strconv.Itoa(i))
+			}
+			start := time.Now()
+			v := s.crawl(items...)
+			require.Equal(t, "store", v.Reason)
+			require.Less(t, time.Since(start), 10*time.Second)
+			require.LessOrEqual(t, v.Log.FilterMessage("media failed").Len(), 12)
 		})
 	})
 }

@@ -63,10 +63,7 @@ var elsewhere = map[string]struct {
 }{
 	"L25": {tests: []string{"cmd: TestKill", "engine: TestCutAfterEveryCommit"}},
 
-	"V3":  {waits: "the HTTP cache itself"},
-	"D10": {waits: "the proxy of a request"},
-	"D11": {waits: "proxies, HTTP authentication and the HTTP cache"},
-	"D15": {waits: "the handlers of ftp and s3"},
+	"D15": {tests: []string{"downloader/ftp: TestMedia", "downloader/s3: TestMedia"}},
 	"D16": {waits: "closing by the count of pages, AutoThrottle, and the signals of headers and bytes"},
 
 	"S7": {moot: "the picture library is linked in"},

@@ -38,7 +38,7 @@ type Dir struct {
 	root *os.Root
 
 	mu    sync.Mutex
-	work  *workshop // Guarded by mu: made at the first write.
+	work  *workshop // Guarded by mu: nil when somebody has cleaned up; the next write makes another.
 	above []string  // Guarded by mu: folders to be synced with the first file, for the name of this one.
 	next  atomic.Uint64
 
@@ -78,7 +78,8 @@ var (
 	_ io.Closer     = (*Dir)(nil)
 )
 
-// OpenDir opens a folder, which is made with its parents if need be, and removes unfinished files that a crash has left there. Close it after use.
+// OpenDir opens a folder, which is made with its parents if need be, and removes unfinished files that a crash has left there. A folder that can't be written to is an
+// error. Close it after use.
 func OpenDir(dir string) (*Dir, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -94,6 +95,9 @@ func OpenDir(dir string) (*Dir, error) {
 	}
 	d := &Dir{path: abs, root: root, above: above}
 	d.sweep()
+	if _, err := d.workshop(); err != nil {
+		return nil, errors.Join(fmt.Errorf("the folder can't be written to: %w", err), root.Close())
+	}
 	return d, nil
 }
 

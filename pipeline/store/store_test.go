@@ -325,6 +325,19 @@ func TestDirAfterACrash(t *testing.T) {
 	require.Empty(t, hidden)
 }
 
+// A folder that nothing can be written to is known before the crawl has begun.
+func TestDirThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if os.Geteuid() == 0 { // who may write everywhere
+		require.NoError(t, os.WriteFile(filepath.Join(dir, ".tulle"), nil, 0o600))
+	} else {
+		require.NoError(t, os.Chmod(dir, 0o500))
+	}
+	_, err := store.OpenDir(dir)
+	require.ErrorContains(t, err, "the folder can't be written to: ")
+}
+
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
@@ -344,6 +357,8 @@ func TestOpen(t *testing.T) {
 		base + "/plain":              "plain",
 		"file://" + base + "/uri":    "uri",
 		"FILE://" + base + "/UPPER":  "UPPER",
+		"file://localhost" + base:    "",
+		base + "/s3:bucket":          "s3:bucket",
 		base + "/of-{spider}/images": "of-shop/images",
 	} {
 		s, err := store.Open(t.Context(), uri, env)
@@ -364,9 +379,20 @@ func TestOpen(t *testing.T) {
 		"gs://bucket":                  `open store gs://bucket: unknown scheme "gs" (this program has: file, memory, s3)`,
 		"ftp://user:secret@host/media": `open store ftp://user:xxxxx@host/media: unknown scheme "ftp" (this program has: file, memory, s3)`,
 		"s3://other":                   "open store s3://other: no bucket",
+		"s3://":                        "open store s3://: no bucket",
+		"ftp://user:a/b#c@host/media":  `open store ftp://user:xxxxx@host/media: unknown scheme "ftp" (this program has: file, memory, s3)`,
 		"file://":                      "open store file://: no folder is named",
+		"file://localhost":             "open store file://localhost: no folder is named",
+		"file://relative/x":            "open store file://relative/x: relative would be another machine: write file:///path, or the path alone, which may be relative",
+		"file:relative":                "open store file:relative: file: is followed by //; a folder of that name is ./file:relative",
+		"s3:bucket":                    "open store s3:bucket: s3: is followed by //; a folder of that name is ./s3:bucket",
+		"ftp:user:secret@host":         "open store ftp:user:xxxxx@host: ftp: is followed by //; a folder of that name is ./ftp:user:xxxxx@host",
+		"memory:x":                     "open store memory:x: memory: is followed by //; a folder of that name is ./memory:x",
+		"://x":                         `open store ://x: "" is not a scheme`,
+		"s_3://x":                      `open store s_3://x: "s_3" is not a scheme`,
 	} {
 		_, err := store.Open(t.Context(), uri, env)
 		require.EqualError(t, err, want)
+		require.NoFileExists(t, uri)
 	}
 }
