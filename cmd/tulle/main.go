@@ -4,6 +4,10 @@ package main
 import (
 	"github.com/tulle-go/tulle/cmd"
 	"github.com/tulle-go/tulle/crawl"
+	"github.com/tulle-go/tulle/downloader/browser"
+	ftphandler "github.com/tulle-go/tulle/downloader/ftp"
+	s3handler "github.com/tulle-go/tulle/downloader/s3"
+	"github.com/tulle-go/tulle/middleware/cachedb"
 	"github.com/tulle-go/tulle/pipeline/store/ftp"
 	"github.com/tulle-go/tulle/pipeline/store/gcs"
 	"github.com/tulle-go/tulle/pipeline/store/s3"
@@ -22,7 +26,16 @@ func main() {
 				"ftp":  ftp.Open,
 				"ftps": ftp.Open,
 			},
-			Job: jobdir.Open, InspectJob: jobdir.Inspect,
+			Handlers: map[string]crawl.OpenHandler{
+				"s3":   s3handler.Open,
+				"ftp":  ftphandler.Open,
+				"ftps": ftphandler.Open,
+			},
+			CacheStorages: map[string]crawl.OpenCacheStorage{
+				"embedded": cachedb.Open,
+			},
+			Renderer: browser.Open,
+			Job:      jobdir.Open, InspectJob: jobdir.Inspect,
 		}},
 	})
 }

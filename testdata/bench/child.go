@@ -76,6 +76,7 @@ type result struct {
 	CPU        float64 `json:"cpu"`               // seconds, user and system
 	PeakRSS    int64   `json:"peak_rss"`          // bytes
 	Goroutines int     `json:"goroutines"`        // the most that were seen
+	Files      int64   `json:"files,omitempty"`   // the most that were open, where the case counts them
 	Allocs     uint64  `json:"allocs"`            // objects
 	Filled     float64 `json:"filled,omitempty"`  // seconds until everything was pending
 	Pending    int64   `json:"pending,omitempty"` // bytes in use by the heap and the stacks then, above those at the start
@@ -85,6 +86,7 @@ type result struct {
 type meter struct {
 	pages, bytes, items atomic.Int64
 	itemSum             atomic.Uint64
+	files               atomic.Int64 // the most that were open
 	full                chan struct{}
 }
 
@@ -183,6 +185,7 @@ func measure(contest func(*meter) error) (result, error) {
 	r.CPU = (processorTime() - cpu).Seconds()
 	r.Allocs = objectsAllocated() - allocs
 	r.Pages, r.Bytes, r.Items, r.ItemSum = m.pages.Load(), m.bytes.Load(), m.items.Load(), m.itemSum.Load()
+	r.Files = m.files.Load()
 	r.Goroutines = int(max(most.Load(), int64(runtime.NumGoroutine())))
 	r.PeakRSS = peakRSS()
 	return r, nil
