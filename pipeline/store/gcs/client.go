@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tulle-go/tulle/pipeline/store/internal/objects"
 )
 
 const (
@@ -23,6 +25,8 @@ const (
 	tries      = 5
 	backOff    = 500 * time.Millisecond
 	maxBackOff = 8 * time.Second
+	// stalls is how many of a request's attempts may stand still: each of them takes minutes.
+	stalls = 2
 	// maxAnswer is more than any JSON that is asked for here.
 	maxAnswer = 1 << 20
 )
@@ -30,8 +34,9 @@ const (
 // client speaks the JSON API (https://cloud.google.com/storage/docs/json_api/v1).
 type client struct {
 	http     *http.Client
-	endpoint string // scheme://host[:port]
-	project  string // who pays; may be empty
+	slow     *http.Client // for what the server works on by itself
+	endpoint string       // scheme://host[:port]
+	project  string       // who pays; may be empty
 	tries    int
 }
 
@@ -41,6 +46,7 @@ type call struct {
 	url    string
 	header http.Header
 	body   [][]byte
+	slow   bool // the server may take its time to answer
 }
 
 // apiError is an answer that says no.
@@ -88,6 +94,7 @@ func (c *client) url(root string, query url.Values, elements ...string) string {
 
 // do sends a request until there is an answer that is not passing trouble. The answer's status is below 300; the caller closes its body.
 func (c *client) do(ctx context.Context, r call) (*http.Response, error) {
+	stalled := 0
 	for attempt := 1; ; attempt++ {
 		resp, err := c.send(ctx, r)
 		if err == nil && resp.StatusCode >= 300 {
@@ -96,7 +103,10 @@ func (c *client) do(ctx context.Context, r call) (*http.Response, error) {
 		if err == nil {
 			return resp, nil
 		}
-		if attempt >= c.tries || !passing(ctx, err) {
+		if errors.Is(err, objects.ErrStalled) {
+			stalled++
+		}
+		if attempt >= c.tries || stalled >= stalls || !passing(ctx, err) {
 			return nil, err
 		}
 		if err := pause(ctx, attempt); err != nil {
@@ -124,6 +134,9 @@ func (c *client) send(ctx context.Context, r call) (*http.Response, error) {
 	req.ContentLength = length
 	for name, values := range r.header {
 		req.Header[name] = values
+	}
+	if r.slow {
+		return c.slow.Do(req)
 	}
 	return c.http.Do(req)
 }

@@ -32,6 +32,8 @@ const (
 	// checkTries and checkTimeout bound the look at the bucket when it is opened: who starts a crawl waits for it.
 	checkTries   = 3
 	checkTimeout = 30 * time.Second
+	// workTimeout is how long the server may take over the last piece of an upload.
+	workTimeout = 20 * time.Minute
 )
 
 // What a store may have to be allowed.
@@ -75,31 +77,35 @@ type fixed struct {
 
 func newTransport() *http.Transport {
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:     true,
-		DisableCompression:    true,
-		MaxIdleConnsPerHost:   16,
-		IdleConnTimeout:       time.Minute,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: time.Minute,
+		Proxy:               http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:   true,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 16,
+		IdleConnTimeout:     time.Minute,
+		TLSHandshakeTimeout: 10 * time.Second,
 	}
 }
 
 // connect finds credentials and looks at the bucket with them.
 func (s *Store) connect(ctx context.Context, endpoint string, anonymous bool, set *crawl.GCSSettings, log *zap.Logger) (updates bool, err error) {
-	var rt http.RoundTripper = &objects.Watch{Next: s.transport}
+	usual, slow := &objects.Watch{Next: s.transport}, &objects.Watch{Next: s.transport, After: workTimeout}
+	transports := [...]http.RoundTripper{usual, slow}
 	if !anonymous {
 		// Tokens are fetched for as long as the store is open, which is longer than ctx lives.
-		life := context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, &http.Client{Transport: s.transport})
+		life := context.WithValue(context.WithoutCancel(ctx), oauth2.HTTPClient, &http.Client{Transport: usual})
 		creds, err := findCredentials(life, set.CredentialsFile)
 		if err != nil {
 			return false, err
 		}
-		rt = &oauth2.Transport{Source: creds.TokenSource, Base: rt}
+		for i, rt := range transports {
+			transports[i] = &oauth2.Transport{Source: creds.TokenSource, Base: rt}
+		}
 	}
+	// A 308 is an answer here, and nothing else is redirected.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	s.client = &client{
-		// A 308 is an answer here, and nothing else is redirected.
-		http:     &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		http:     &http.Client{Transport: transports[0], CheckRedirect: stay},
+		slow:     &http.Client{Transport: transports[1], CheckRedirect: stay},
 		endpoint: endpoint, project: set.Project, tries: checkTries,
 	}
 	updates, err = s.check(ctx, log)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,4 +75,47 @@ func TestUploadsThatStallGoOn(t *testing.T) {
 	require.Equal(t, []string{
 		"bytes 0-5242879/*", "bytes 5242880-10485759/*", "bytes */*", "bytes 6291456-10485759/*", "bytes 10485760-14680063/14680064",
 	}, calls)
+}
+
+// A server that takes its time over the last piece, in which nothing moves, is not given up. One that stands still is, at the second time.
+func TestServersThatWorkAndThatStandStill(t *testing.T) {
+	t.Parallel()
+	const size = 11 << 20
+	var (
+		finished, looked atomic.Int64
+		over             = make(chan struct{})
+	)
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/iam/testPermissions"):
+			_, _ = io.WriteString(w, `{"permissions":["storage.objects.create","storage.objects.get","storage.objects.delete","storage.objects.update"]}`)
+		case r.Method == http.MethodPost:
+			w.Header().Set("Location", server.URL+"/session")
+		case r.Method == http.MethodPut:
+			_, _ = io.Copy(io.Discard, r.Body)
+			from, whole, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Content-Range"), "bytes "), "/")
+			if whole == "*" {
+				_, last, _ := strings.Cut(from, "-")
+				w.Header().Set("Range", "bytes=0-"+last)
+				w.WriteHeader(http.StatusPermanentRedirect)
+				return
+			}
+			finished.Add(1)
+			time.Sleep(2 * time.Second)
+			_, _ = io.WriteString(w, `{"name":"a"}`)
+		default:
+			looked.Add(1)
+			<-over
+		}
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(over) })
+	s := openAt(t, crawl.GCSSettings{Endpoint: server.URL, CredentialsFile: "none"}, "gs://pictures")
+	gcs.Hurry(s, time.Second)
+	require.NoError(t, s.Put(t.Context(), "a", &pattern{size: size}, crawl.Meta{}))
+	require.EqualValues(t, 1, finished.Load())
+	_, err := s.Stat(t.Context(), "a")
+	require.ErrorContains(t, err, "the transfer has stood still for too long")
+	require.EqualValues(t, 2, looked.Load())
 }

@@ -152,8 +152,9 @@ func (p *pieces) piece(ctx context.Context, data []byte, last bool) (*object, er
 		total = strconv.FormatInt(end, 10)
 	}
 	ask := false // to be told where the server is, after something broke
+	stalled := 0
 	for attempt := 1; ; {
-		r := call{method: http.MethodPut, url: p.session, header: make(http.Header)}
+		r := call{method: http.MethodPut, url: p.session, header: make(http.Header), slow: last && !ask}
 		if ask || at == end {
 			r.header.Set("Content-Range", "bytes */"+total)
 		} else {
@@ -175,7 +176,7 @@ func (p *pieces) piece(ctx context.Context, data []byte, last bool) (*object, er
 		case err == nil && has == end && !last:
 			return nil, nil
 		case err == nil && has > at:
-			at, ask, attempt = has, false, 1
+			at, ask, attempt, stalled = has, false, 1, 0
 			continue
 		case err == nil && ask:
 			ask = false
@@ -185,7 +186,10 @@ func (p *pieces) piece(ctx context.Context, data []byte, last bool) (*object, er
 		case !passing(ctx, err):
 			return nil, err
 		}
-		if attempt >= p.client.tries {
+		if errors.Is(err, objects.ErrStalled) {
+			stalled++
+		}
+		if attempt >= p.client.tries || stalled >= stalls {
 			return nil, err
 		}
 		if err := pause(ctx, attempt); err != nil {

@@ -17,7 +17,12 @@
 // begin with tulle-, percent-encoded; its type is the object's Content-Type. S3 takes 2 KB of metadata: of a larger record the final URL is left out first, then the
 // thumbnails, which are found again by their names.
 //
-// Files above 5 MiB go up in parts, and may have 10,000 of those: 48 GiB. However many files there are, they take no more memory than four parts and a small buffer each.
+// Files above 5 MiB go up in parts, of that size or of a ten-thousandth of the file. They are read where they are, so that many at once take no more memory than a few. Only what
+// can't be sought, which nothing of the pipelines is, goes through buffers: four parts and a small buffer each, and up to 48 GiB.
+//
+// A request that stands still for two minutes is given up, and so is what it was for, the second time. Putting parts together and copying may take the server twenty minutes;
+// if its answer is lost, the object's ETag says whether it was done.
+//
 // Nothing is visible before all of it is there. A crash may leave parts behind, which cost money and are seen by nobody: let the bucket's life cycle rules abort
 // incomplete uploads (AbortIncompleteMultipartUpload).
 //

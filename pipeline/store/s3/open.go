@@ -51,7 +51,8 @@ func Open(ctx context.Context, uri string, env *crawl.Env) (crawl.Store, error) 
 		return nil, err
 	}
 	transport.TLSClientConfig.InsecureSkipVerify = set.InsecureTLS
-	s := &Store{transport: transport, place: place, acl: set.ACL, buffers: objects.NewBuffers()}
+	transport.ResponseHeaderTimeout = 0 // A minute is too little for what servers do by themselves. For everything else there is the Watch.
+	s := &Store{patience: workTimeout, transport: transport, place: place, acl: set.ACL, buffers: objects.NewBuffers()}
 	if err := s.connect(ctx, endpoint, set, env.Log); err != nil {
 		transport.CloseIdleConnections()
 		return nil, err
@@ -65,13 +66,13 @@ func (s *Store) connect(ctx context.Context, endpoint *url.URL, set *crawl.AWSSe
 	if err != nil {
 		return err
 	}
-	watched := &objects.Watch{Next: s.transport}
+	s.watch = &objects.Watch{Next: s.transport}
 	opts := minio.Options{
-		Creds: creds, Secure: endpoint.Scheme == "https", Transport: watched,
+		Creds: creds, Secure: endpoint.Scheme == "https", Transport: s.watch,
 		Region: Region(set),
 	}
 	look := opts
-	tongue := &tongue{next: watched}
+	tongue := &tongue{next: s.watch}
 	look.MaxRetries, look.Transport = checkTries, tongue
 	first, err := minio.NewCore(endpoint.Host, &look)
 	if err != nil {
@@ -87,7 +88,12 @@ func (s *Store) connect(ctx context.Context, endpoint *url.URL, set *crawl.AWSSe
 	if err != nil {
 		return err
 	}
-	s.core = *core
+	opts.Transport = s.transport
+	slow, err := minio.NewCore(endpoint.Host, &opts)
+	if err != nil {
+		return err
+	}
+	s.core, s.slow = *core, *slow
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -29,11 +30,16 @@ const (
 	maxCopy = 5 << 30
 	// abortTimeout is how long it may take to take an upload back when nobody waits for it any more.
 	abortTimeout = 10 * time.Second
+	// workTimeout is how long the server may work on what it does by itself: putting parts together, and copying as much as one request can copy.
+	workTimeout = 20 * time.Minute
 )
 
 // Store keeps files in a bucket. Open returns it.
 type Store struct {
 	core      minio.Core
+	watch     *objects.Watch // over core's requests
+	slow      minio.Core     // waits for answers as long as its caller does
+	patience  time.Duration  // how long that is: workTimeout
 	transport *http.Transport
 	place     objects.Address
 	acl       string
@@ -62,34 +68,105 @@ func (s *Store) Put(ctx context.Context, name string, r io.Reader, meta crawl.Me
 }
 
 func (s *Store) put(ctx context.Context, key string, r io.Reader, rec *objects.Record) error {
-	up, err := s.buffers.Begin(ctx, r)
-	if err != nil {
-		return err
-	}
-	defer up.Close()
 	opts := minio.PutObjectOptions{ContentType: rec.ContentType(), UserMetadata: rec.Metadata(metadataLimit)}
 	if s.acl != "" {
 		opts.UserMetadata[aclHeader] = s.acl
 	}
-	if up.Last {
-		_, err := s.core.PutObject(ctx, s.place.Bucket, key, bytes.NewReader(up.Part), int64(len(up.Part)), sum(up.Part), "", opts)
+	next, done, err := s.parts(ctx, r)
+	if err != nil {
 		return err
 	}
-	return s.putParts(ctx, key, up, opts)
+	defer done()
+	first, err := next()
+	if err != nil {
+		return err
+	}
+	if !first.last {
+		return s.putParts(ctx, key, first, next, opts)
+	}
+	return patiently(ctx, func(ctx context.Context) error {
+		_, err := s.core.PutObject(ctx, s.place.Bucket, key, first.data, first.size, first.sum, "", opts)
+		return err
+	})
 }
 
 // aclHeader has a canned ACL.
 const aclHeader = "x-amz-acl"
 
+// part is what goes up in one request.
+type part struct {
+	data io.ReadSeeker // valid until the next part is asked for
+	size int64
+	sum  string // what the server holds what arrives against (Content-MD5, RFC 1864)
+	last bool
+}
+
+// parts cuts what r has left. A file of the spool is read in place, twice: first for its sum. What can only be read once goes through a buffer.
+func (s *Store) parts(ctx context.Context, r io.Reader) (next func() (part, error), done func(), err error) {
+	if whole := objects.InPlace(r); whole != nil {
+		size, offset := partSize(whole.Size()), int64(0)
+		return func() (part, error) {
+			if err := ctx.Err(); err != nil {
+				return part{}, err
+			}
+			p := part{data: io.NewSectionReader(whole, offset, size), size: min(size, whole.Size()-offset)}
+			offset += p.size
+			p.last = offset == whole.Size()
+			sum := md5.New()
+			if _, err := io.Copy(sum, p.data); err != nil {
+				return part{}, err
+			}
+			_, err := p.data.Seek(0, io.SeekStart)
+			p.sum = base64.StdEncoding.EncodeToString(sum.Sum(nil))
+			return p, err
+		}, func() {}, nil
+	}
+	up, err := s.buffers.Begin(ctx, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	begun := false
+	return func() (part, error) {
+		if begun {
+			if err := up.Next(); err != nil {
+				return part{}, err
+			}
+		}
+		begun = true
+		sum := md5.Sum(up.Part)
+		return part{data: bytes.NewReader(up.Part), size: int64(len(up.Part)), sum: base64.StdEncoding.EncodeToString(sum[:]), last: up.Last}, nil
+	}, up.Close, nil
+}
+
+// partSize is objects.PartSize, or what makes no more than maxParts of a file.
+func partSize(whole int64) int64 {
+	return max(objects.PartSize, (whole+maxParts-1)/maxParts)
+}
+
+// patiently runs what the SDK tries again and again: ten times, and each may stand still for minutes.
+func patiently(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := objects.Patience(ctx)
+	defer cancel()
+	err := f(ctx)
+	if err != nil && context.Cause(ctx) == objects.ErrStalled {
+		return objects.ErrStalled
+	}
+	return err
+}
+
 // putParts uploads what is larger than a part. Whatever ends it early, the upload is taken back.
-func (s *Store) putParts(ctx context.Context, key string, up *objects.Upload, opts minio.PutObjectOptions) error {
-	id, err := s.core.NewMultipartUpload(ctx, s.place.Bucket, key, opts)
+func (s *Store) putParts(ctx context.Context, key string, first part, next func() (part, error), opts minio.PutObjectOptions) error {
+	var id string
+	err := patiently(ctx, func(ctx context.Context) (err error) {
+		id, err = s.core.NewMultipartUpload(ctx, s.place.Bucket, key, opts)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	parts, err := s.sendParts(ctx, key, id, up)
+	parts, err := s.sendParts(ctx, key, id, first, next)
 	if err == nil {
-		_, err = s.core.CompleteMultipartUpload(ctx, s.place.Bucket, key, id, parts, minio.PutObjectOptions{})
+		err = s.complete(ctx, key, id, parts)
 	}
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
@@ -99,30 +176,53 @@ func (s *Store) putParts(ctx context.Context, key string, up *objects.Upload, op
 	return err
 }
 
-func (s *Store) sendParts(ctx context.Context, key, id string, up *objects.Upload) ([]minio.CompletePart, error) {
+// complete has the server put the parts together. Some copy them, which takes minutes. If the answer was lost, the object says whether it was done.
+func (s *Store) complete(ctx context.Context, key, id string, parts []minio.CompletePart) error {
+	working, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	_, err := s.slow.CompleteMultipartUpload(working, s.place.Bucket, key, id, parts, minio.PutObjectOptions{})
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if tag := etagOf(parts); tag != "" {
+		if object, missing := s.head(ctx, key); missing == nil && object.ETag == tag {
+			return nil
+		}
+	}
+	return err
+}
+
+// etagOf is the ETag that an object of these parts has at Amazon and at most others: the MD5 of the MD5s, and how many. At those that have other ETags it is "".
+func etagOf(parts []minio.CompletePart) string {
+	all := md5.New()
+	for _, p := range parts {
+		sum, err := hex.DecodeString(p.ETag)
+		if err != nil || len(sum) != md5.Size {
+			return ""
+		}
+		all.Write(sum)
+	}
+	return fmt.Sprintf("%x-%d", all.Sum(nil), len(parts))
+}
+
+func (s *Store) sendParts(ctx context.Context, key, id string, p part, next func() (part, error)) ([]minio.CompletePart, error) {
 	var parts []minio.CompletePart
 	for n := 1; ; n++ {
 		if n > maxParts {
 			return nil, fmt.Errorf("larger than %d parts of %d MiB", maxParts, objects.PartSize>>20)
 		}
-		part, err := s.core.PutObjectPart(ctx, s.place.Bucket, key, id, n, bytes.NewReader(up.Part), int64(len(up.Part)), minio.PutObjectPartOptions{Md5Base64: sum(up.Part)})
-		if err != nil {
-			return nil, err
+		err := patiently(ctx, func(ctx context.Context) error {
+			sent, err := s.core.PutObjectPart(ctx, s.place.Bucket, key, id, n, p.data, p.size, minio.PutObjectPartOptions{Md5Base64: p.sum})
+			parts = append(parts, minio.CompletePart{PartNumber: n, ETag: sent.ETag})
+			return err
+		})
+		if err != nil || p.last {
+			return parts, err
 		}
-		parts = append(parts, minio.CompletePart{PartNumber: n, ETag: part.ETag})
-		if up.Last {
-			return parts, nil
-		}
-		if err := up.Next(); err != nil {
+		if p, err = next(); err != nil {
 			return nil, err
 		}
 	}
-}
-
-// sum is what the server holds what arrived against (Content-MD5, RFC 1864).
-func sum(b []byte) string {
-	h := md5.Sum(b)
-	return base64.StdEncoding.EncodeToString(h[:])
 }
 
 // Stat implements [crawl.Store]. It is one HEAD request.
@@ -139,7 +239,11 @@ func (s *Store) Stat(ctx context.Context, name string) (crawl.Info, error) {
 }
 
 func (s *Store) head(ctx context.Context, key string) (minio.ObjectInfo, error) {
-	object, err := s.core.StatObject(ctx, s.place.Bucket, key, minio.StatObjectOptions{})
+	var object minio.ObjectInfo
+	err := patiently(ctx, func(ctx context.Context) (err error) {
+		object, err = s.core.StatObject(ctx, s.place.Bucket, key, minio.StatObjectOptions{})
+		return err
+	})
 	return object, s.missing(err)
 }
 
@@ -159,11 +263,27 @@ func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := objects.Patience(ctx)
 	r, _, _, err := s.core.GetObject(ctx, s.place.Bucket, key, minio.GetObjectOptions{})
 	if err != nil {
+		if context.Cause(ctx) == objects.ErrStalled {
+			err = objects.ErrStalled
+		}
+		cancel()
 		return nil, fmt.Errorf("open %s: %w", name, s.missing(err))
 	}
-	return r, nil
+	return &opened{r, cancel}, nil
+}
+
+// opened ends its context when it is closed.
+type opened struct {
+	io.ReadCloser
+	cancel func()
+}
+
+func (o *opened) Close() error {
+	defer o.cancel()
+	return o.ReadCloser.Close()
 }
 
 // Touch implements [crawl.Toucher]. The object is copied onto itself, which gives it a new time.
@@ -225,11 +345,13 @@ func (s *Store) rewrite(ctx context.Context, key string, object *minio.ObjectInf
 		Expires:            object.Expires,
 	}
 	src := minio.CopySrcOptions{Bucket: s.place.Bucket, Object: key, MatchETag: object.ETag}
+	ctx, cancel := context.WithTimeout(ctx, s.patience*time.Duration(1+object.Size/maxCopy))
+	defer cancel()
 	var err error
 	if object.Size <= maxCopy {
-		_, err = s.core.Client.CopyObject(ctx, dst, src)
+		_, err = s.slow.Client.CopyObject(ctx, dst, src)
 	} else {
-		_, err = s.core.ComposeObject(ctx, dst, src)
+		_, err = s.slow.ComposeObject(ctx, dst, src)
 	}
 	return explained(err)
 }

@@ -16,8 +16,35 @@ const StalledAfter = 2 * time.Minute
 // ErrStalled is why a request was given up that got nowhere. It may do better when it is sent again.
 var ErrStalled = errors.New("the transfer has stood still for too long")
 
+// maxStalls is how many requests of one task may stand still: one may have had a connection that was dead.
+const maxStalls = 2
+
+// patience is what a task has left of it.
+type patience struct {
+	left atomic.Int32
+	end  context.CancelCauseFunc
+}
+
+type patienceKey struct{}
+
+// Patience is a context for the requests of one task that is tried again by a library: the second one that stands still ends it, with [ErrStalled] as its cause. Those that
+// fail in other ways do not count.
+func Patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	p := new(patience)
+	p.left.Store(maxStalls)
+	ctx, p.end = context.WithCancelCause(context.WithValue(ctx, patienceKey{}, p))
+	return ctx, func() { p.end(nil) }
+}
+
+// stalled counts a request that stood still.
+func stalled(ctx context.Context) {
+	if p, ok := ctx.Value(patienceKey{}).(*patience); ok && p.left.Add(-1) == 0 {
+		p.end(ErrStalled)
+	}
+}
+
 // Watch gives up requests that get nowhere: for the time of After, none of the body was taken by the connection, and nothing of the answer came. net/http waits for
-// ever for a server that has stopped reading.
+// ever for a server that has stopped reading. A Transport's ResponseHeaderTimeout is of no use: it is over when a server is slow to read, too.
 type Watch struct {
 	Next http.RoundTripper
 	// After is how long a request may stand still. 0 is StalledAfter.
@@ -46,7 +73,9 @@ func (w *Watch) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.answered.Store(true)
 	t.timer.Stop()
 	if err != nil {
-		err = t.cause(err)
+		if err = t.cause(err); err == ErrStalled {
+			stalled(req.Context())
+		}
 		t.end(nil)
 		return nil, err
 	}

@@ -28,6 +28,26 @@ type Buffers struct {
 // NewBuffers makes Buffers.
 func NewBuffers() *Buffers { return &Buffers{parts: semaphore.NewWeighted(partsAtOnce)} }
 
+// InPlace returns r as something that can be read where it is, so that no buffer is needed: what is left of a file, or of bytes in memory. It is nil if r is something else.
+func InPlace(r io.Reader) *io.SectionReader {
+	at, ok := r.(interface {
+		io.ReaderAt
+		io.Seeker
+	})
+	if !ok {
+		return nil
+	}
+	begin, err := at.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil // A pipe is a file too.
+	}
+	end, err := at.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil
+	}
+	return io.NewSectionReader(at, begin, end-begin)
+}
+
 // Upload is a file on its way up, a part in memory at a time.
 type Upload struct {
 	// Part is the part that is to be sent. It is valid until Next.
