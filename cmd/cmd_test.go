@@ -604,6 +604,11 @@ func TestSettings(t *testing.T) {
 	require.Equal(t, "concurrent_requests  7  -s\n", show("tiny", "-s", "CONCURRENT_REQUESTS=7", "Concurrent_Requests"))
 	require.Equal(t, "concurrent_requests  7  -s\n", show("tiny", "-s", "concurrent_requests=7", "--changed"))
 	require.Empty(t, show("--changed"))
+	hidden := show("--changed", "-s", "http_auth.user=me", "-s", "http_auth.password=hush", "-s", "http_auth.domain=example.com", "-s", "aws.secret_access_key=hush",
+		"-s", "proxy.urls=http://me:hush@a:1,socks5://b:2", "-s", "images.store=ftp://me:hush@c/x")
+	require.NotContains(t, hidden, "hush")
+	require.Contains(t, hidden, "http://me:***@a:1,socks5://b:2")
+	require.Contains(t, hidden, "ftp://me:***@c/x")
 	for line := range strings.Lines(show("shop", "images")) {
 		require.True(t, strings.HasPrefix(line, "images."), line)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -102,6 +103,19 @@ func chosen(all []crawl.Explained, names []string, changed bool) ([]crawl.Explai
 	return kept, nil
 }
 
+// userInfo is user:password@ in a URL.
+var userInfo = regexp.MustCompile(`(://[^/@:,]*):[^/@,]*@`)
+
+// masked hides passwords and keys: a table is pasted into reports. --json has them, for programs.
+func masked(name, value, def string) string {
+	for _, secret := range []string{"password", "secret_access_key", "session_token"} {
+		if strings.HasSuffix(name, secret) && value != def {
+			return "***"
+		}
+	}
+	return userInfo.ReplaceAllString(value, "$1:***@")
+}
+
 // printSettings prints a table. A value that is longer than wide pushes its source aside, and no other's.
 func (a *app) printSettings(all []crawl.Explained) error {
 	const wide = 24
@@ -110,7 +124,7 @@ func (a *app) printSettings(all []crawl.Explained) error {
 		if s.Value == "" {
 			return `""`
 		}
-		return s.Value
+		return masked(s.Name, s.Value, s.Default)
 	}
 	for _, s := range all {
 		names = max(names, len(s.Name))
