@@ -103,7 +103,7 @@ func (o *Out) follow(base *url.URL, ref, route string, with []func(*Request)) bo
 	u, err := resolve(base, ref)
 	if err == nil {
 		switch u.Scheme {
-		case "http", "https", "ftp", "s3", o.resp.URL.Scheme:
+		case "http", "https", "ftp", o.resp.URL.Scheme: // s3 is asked with the crawl's own credentials
 		default:
 			err = fmt.Errorf("scheme %q is not followed", u.Scheme)
 		}

@@ -94,6 +94,7 @@ func TestOutFollow(t *testing.T) {
 	require.True(t, out.FollowAll("a::attr(data-u)", ""))
 	require.True(t, out.Follow("4", ""))
 	require.True(t, out.Follow("tel:1", ""))
+	require.True(t, out.Follow("s3://private/key", "")) // it would be asked with the crawl's own credentials
 	require.NoError(t, out.Err())
 	var urls []string
 	for _, q := range sink.requests {
@@ -102,7 +103,7 @@ func TestOutFollow(t *testing.T) {
 	require.Equal(t, []string{"https://example.com/b/1", "https://example.com/b/3", "https://example.com/b/2", "https://example.com/b/4"}, urls)
 	require.Equal(t, "next", sink.requests[0].Route)
 	require.JSONEq(t, `"d"`, string(sink.requests[1].Data))
-	require.Equal(t, []string{"mailto:x@y", "javascript:f()", "http://[bad/", "tel:1"}, sink.skipped)
+	require.Equal(t, []string{"mailto:x@y", "javascript:f()", "http://[bad/", "tel:1", "s3://private/key"}, sink.skipped)
 	sink.stop = true
 	require.False(t, out.FollowAll("a", ""))
 	require.Len(t, sink.requests, 5, "a crawl that stops is asked once")

@@ -92,20 +92,29 @@ func (b *breaker) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respons
 			return nil, err
 		}
 	}
+	judged := false
+	if trial {
+		defer func() { // a layer that panics must not leave the trial open for ever
+			if !judged {
+				b.mu.Lock()
+				b.hosts[key].retry()
+				b.mu.Unlock()
+			}
+		}()
+	}
 	resp, err := b.next.Fetch(ctx, req)
 	if err == nil {
+		judged = true
 		b.answered(key, req)
 		return resp, nil
 	}
 	switch failed, answered := sign(ctx, err); {
 	case answered:
+		judged = true
 		b.answered(key, req)
 	case failed != nil:
+		judged = true
 		return nil, b.failed(key, req, trial, failed, err)
-	case trial:
-		b.mu.Lock()
-		b.hosts[key].retry()
-		b.mu.Unlock()
 	}
 	return nil, err
 }
@@ -120,6 +129,9 @@ func sign(ctx context.Context, err error) (failed *crawl.DownloadError, answered
 	case crawl.KindDNS, crawl.KindRefused, crawl.KindTimeout, crawl.KindTLS, crawl.KindConnection:
 		if failed.Answered || failed.Progress {
 			return nil, true
+		}
+		if crawl.Proxy(ctx) != nil { // who knows which of the two it was
+			return nil, false
 		}
 		return failed, false
 	case crawl.KindTruncated, crawl.KindTooLarge, crawl.KindEncoding:

@@ -89,21 +89,18 @@ func (a *httpAuth) value(req *crawl.Request) string {
 	if user := req.URL.User; user != nil && (user.Username() != "" || user.String() != "") {
 		password, _ := user.Password()
 		value := basic(user.Username(), password)
-		if req.IsStart {
+		if req.IsStart && len(req.Redirects) == 0 { // where a redirect leads is the site's choice
 			a.learn(authOrigin(req.URL), value)
 		}
 		return value
 	}
-	if a.any.Load() {
-		a.mu.RLock()
-		value := a.learned[authOrigin(req.URL)]
-		a.mu.RUnlock()
-		if value != "" {
-			return value
-		}
-	}
 	if a.usual != "" && a.scope.has(req.URL) && !downgraded(req) {
 		return a.usual
+	}
+	if a.any.Load() {
+		a.mu.RLock()
+		defer a.mu.RUnlock()
+		return a.learned[authOrigin(req.URL)]
 	}
 	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jlaffaye/ftp"
@@ -104,6 +105,7 @@ func (c *conn) open(d *downloader.Dialer, network, addr string, secure *tls.Conf
 	}
 	if control == nil {
 		c.control = made
+		made = &brief{Conn: made}
 	} else {
 		c.data = made
 	}
@@ -111,6 +113,28 @@ func (c *conn) open(d *downloader.Dialer, network, addr string, secure *tls.Conf
 		return tls.Client(made, secure), nil
 	}
 	return made, nil
+}
+
+// maxReply is how many bytes a server may say between two commands, handshakes included. The library reads a reply to its end, whatever its length.
+const maxReply = 256 << 10
+
+// brief is a control connection whose server keeps to maxReply.
+type brief struct {
+	net.Conn
+	said atomic.Int64
+}
+
+func (b *brief) Read(p []byte) (int, error) {
+	n, err := b.Conn.Read(p)
+	if b.said.Add(int64(n)) > maxReply {
+		return 0, errors.New("the server talks without end")
+	}
+	return n, err
+}
+
+func (b *brief) Write(p []byte) (int, error) {
+	b.said.Store(0)
+	return b.Conn.Write(p)
 }
 
 // nowhere is a connection of Download.Dial that is not TCP. The library wants data connections to go to the address of the control connection, since one name may be

@@ -475,3 +475,32 @@ func TestItEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestServerThatTalksWithoutEnd greets with a line, or with lines, that never end. The library would read them all.
+func TestServerThatTalksWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for _, chunk := range []string{strings.Repeat("a", 1<<16), strings.Repeat("220-aaaaaaaaaaaaaaaaaa\r\n", 1<<12)} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		sent := make(chan int, 1)
+		go func() {
+			n := 0
+			defer func() { sent <- n }()
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			for n < 200<<20 {
+				m, err := io.WriteString(c, chunk)
+				if n += m; err != nil {
+					return
+				}
+			}
+		}()
+		_, err = open(t, nil).Fetch(t.Context(), crawl.Get("ftp://"+l.Addr().String()+"/file"))
+		require.ErrorContains(t, err, "the server talks without end")
+		require.Less(t, <-sent, 50<<20)
+		require.NoError(t, l.Close())
+	}
+}
