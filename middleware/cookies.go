@@ -164,8 +164,11 @@ func (c *cookies) Restore(state map[string][]byte) error {
 // send adds a jar's cookies to the request while it is on its way.
 func (c *cookies) send(ctx context.Context, req *crawl.Request, jars string) (*crawl.Response, error) {
 	spiders := req.Header[cookie]
-	if jars != "" && len(spiders) > 0 {
-		jars = without(jars, spiders)
+	if len(spiders) > 0 {
+		ctx = context.WithValue(ctx, ownCookie{}, spiders)
+		if jars != "" {
+			jars = without(jars, spiders)
+		}
 	}
 	if jars == "" {
 		c.sent(req, spiders)
@@ -175,6 +178,9 @@ func (c *cookies) send(ctx context.Context, req *crawl.Request, jars string) (*c
 	c.sent(req, []string{value})
 	return sendWith(ctx, c.next, req, cookie, value)
 }
+
+// ownCookie is the key of the Cookie lines that a request had before the jar's were added: they say whose page it is, and so the HTTP cache keeps them apart.
+type ownCookie struct{}
 
 func (c *cookies) sent(req *crawl.Request, lines []string) {
 	if !c.debug {

@@ -131,12 +131,12 @@ func (c *httpCache) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respo
 		}
 		resp, err := c.next.Fetch(ctx, req)
 		if err == nil && c.rules != nil && !cache.Safe(req.Method) && resp.Status < 400 {
-			c.invalidate(req)
+			c.invalidate(ctx, req)
 		}
 		return resp, err
 	}
 	now := time.Now()
-	s := c.find(req)
+	s := c.find(ctx, req)
 	match := s.match
 	if match != nil && c.spent(req, match, now) {
 		match = nil
@@ -197,9 +197,10 @@ func (c *httpCache) spent(req *crawl.Request, f *found, now time.Time) bool {
 }
 
 // key is where a request's entries are.
-func (c *httpCache) key(req *crawl.Request, fp crawl.Fingerprint) string {
+func (c *httpCache) key(ctx context.Context, req *crawl.Request, fp crawl.Fingerprint) string {
 	knobs := req.Knob()
-	auth, name, own := req.Header[authorization], req.Header[host], []string(nil)
+	auth, name := req.Header[authorization], req.Header[host]
+	own, _ := ctx.Value(ownCookie{}).([]string)
 	if c.ownCookies || knobs.DontMergeCookies {
 		own = req.Header[cookie]
 	}
@@ -220,12 +221,14 @@ func digest(parts ...string) string {
 
 // shelf is what is stored for a request and its like.
 type shelf struct {
+	key     string // of the primary
 	primary *found // stands for all variants; nil: there is none
 	match   *found // the variant that the request's headers select, which may be the primary; nil: there is none
 }
 
-func (c *httpCache) find(req *crawl.Request) (s shelf) {
-	if s.primary = c.load(req, c.key(req, req.Fingerprint())); s.primary == nil {
+func (c *httpCache) find(ctx context.Context, req *crawl.Request) (s shelf) {
+	s.key = c.key(ctx, req, req.Fingerprint())
+	if s.primary = c.load(req, s.key); s.primary == nil {
 		return s
 	}
 	s.match = s.primary
@@ -475,7 +478,7 @@ func (c *httpCache) keep(req *crawl.Request, resp *crawl.Response, s shelf) bool
 	h.Vary = c.vary(req, h.Header)
 	switch {
 	case primary == nil:
-		key, h.Series = c.key(req, req.Fingerprint()), rand.Text()
+		key, h.Series = s.key, rand.Text()
 	case len(h.Vary) == 0 || !sameKeys(h.Vary, primary.head.Vary):
 		key, h.Series = primary.key, rand.Text()
 	case selects(req, primary.head):
@@ -583,11 +586,11 @@ func (c *httpCache) closed(req *crawl.Request, err error) {
 }
 
 // invalidate drops what is stored of a URL that a request may have changed (RFC 9111, section 4.4).
-func (c *httpCache) invalidate(req *crawl.Request) {
+func (c *httpCache) invalidate(ctx context.Context, req *crawl.Request) {
 	for _, method := range [...]string{http.MethodGet, http.MethodHead} {
 		read := *req
 		read.Method, read.Body = method, nil
-		key := c.key(req, read.Fingerprint())
+		key := c.key(ctx, req, read.Fingerprint())
 		if old := c.load(req, key); old != nil {
 			c.drop(old)
 			c.stats.Inc(cacheStat + "invalidate")

@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,4 +90,26 @@ func TestBreakerDoesNotJudgeThroughAProxy(t *testing.T) {
 			require.ErrorContains(t, err, "it answered 503")
 		}
 	})
+}
+
+// TestCacheKeepsUsersApart has two sessions in Cookie headers of the requests' own, with the jar on.
+func TestCacheKeepsUsersApart(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []string{crawl.CacheDummy, crawl.CacheRFC9111} {
+		b := keptFor(t, func(s *crawl.Settings) { s.HTTPCache.Policy = policy })
+		site := serve(func(req *crawl.Request) (*crawl.Response, error) {
+			resp := answer(req, 200, "page of "+req.Header.Get("Cookie"))
+			resp.Header.Set("Cache-Control", "private, max-age=600")
+			return resp, nil
+		})
+		f := b.build(t, Cookies, cacheOver(t, b, site))
+		for range 2 {
+			for _, session := range []string{"session=alice", "session=bob"} {
+				req := crawl.Get("http://shop.example/account")
+				req.Header = http.Header{"Cookie": {session}}
+				require.Contains(t, got(t, f, req), "page of "+session, policy)
+			}
+		}
+		require.Len(t, site.urls(), 2, policy)
+	}
 }
