@@ -2,6 +2,7 @@ package downloader
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -95,6 +96,9 @@ func NewDialer(env *crawl.Env) (*Dialer, error) {
 func (d *Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	return d.d.dial(ctx, network, addr)
 }
+
+// TLS is a configuration for handshakes over such connections, which is the caller's: by Download.CAFile, MinTLS, MaxTLS and InsecureTLS. ServerName is not set.
+func (d *Dialer) TLS() *tls.Config { return d.d.tls.Clone() }
 
 // Close cuts all connections that are open. Dial fails from now on.
 func (d *Dialer) Close() error {

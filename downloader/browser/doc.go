@@ -30,8 +30,8 @@
 //
 // Download.Timeout holds for the page in all, Download.MaxSize for the document as it is written. All connections are made through the crawl's dialer, by a proxy inside this program that
 // only the browser can use: Download.ConnectTo and Download.Dial hold for pages, scripts and all else they ask for, and no host name is looked up by the browser.
-// Download.InsecureTLS and Download.DisableHTTP2 are obeyed. Proxies of the crawl are not for rendered pages: a request that is to go through one, by Settings.Proxy.URLs or
-// its own Knobs.Proxy, is refused, and one with the knob "direct" is not; those of the environment are not looked at.
+// Download.InsecureTLS and Download.DisableHTTP2 are obeyed; Download.CAFile, MinTLS and MaxTLS are not. Proxies of the crawl are not for rendered pages: a request that is to go through
+// one, by Settings.Proxy.URLs, the environment or its own Knobs.Proxy, is refused, and one with the knob "direct" is not.
 //
 // Downloads, dialogs and windows that a page wants to open are refused. An answer that is a file and no page, such as a PDF or a picture, is an error of kind request: ask for it
 // without Render.

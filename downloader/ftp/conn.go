@@ -51,7 +51,8 @@ func (h *handler) dial(ctx context.Context, who login) (*conn, error) {
 	defer context.AfterFunc(ctx, c.abort)()
 	// Servers want to see the session of the control connection again on its data connections, so that nobody else can pick these up: each connection
 	// has a session cache of its own.
-	secure := &tls.Config{ServerName: who.host, InsecureSkipVerify: h.insecure, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	secure := h.dialer.TLS()
+	secure.ServerName, secure.NextProtos, secure.InsecureSkipVerify, secure.ClientSessionCache = who.host, nil, h.insecure, tls.NewLRUClientSessionCache(1)
 	options := []ftp.DialOption{
 		ftp.DialWithDialFunc(func(network, addr string) (net.Conn, error) { return c.open(h.dialer, network, addr, secure) }),
 	}

@@ -71,7 +71,8 @@ var errStale = errors.New("the connection is gone")
 // read reads a file over a connection, and gives that back or ends it.
 func (h *handler) read(ctx context.Context, c *conn, req *crawl.Request, name string) (*crawl.Response, error) {
 	start := time.Now()
-	defer context.AfterFunc(ctx, c.abort)()
+	unwatch := context.AfterFunc(ctx, c.abort)
+	defer unwatch()
 	size, err := c.FileSize(name)
 	if err != nil {
 		if code := replied(err); code == 0 || code == unavailable {
@@ -82,6 +83,7 @@ func (h *handler) read(ctx context.Context, c *conn, req *crawl.Request, name st
 	}
 	file, err := c.Retr(name)
 	if err != nil {
+		unwatch() // before somebody else has the connection
 		return h.refused(c, req, start, err)
 	}
 	timing := crawl.Timing{Start: start, Latency: time.Since(start)}
@@ -95,7 +97,9 @@ func (h *handler) read(ctx context.Context, c *conn, req *crawl.Request, name st
 		c.abort()
 		return nil, errors.Join(downloader.Failed(req, crawl.KindTruncated, fmt.Errorf("RETR: %w", err)), body.Close())
 	}
-	h.give(c)
+	if unwatch() { // or it has been cut off
+		h.give(c)
+	}
 	timing.Total = time.Since(start)
 	header := make(http.Header)
 	// Without parameters: the system's table says charset=utf-8 of every page, and only the page itself knows.
