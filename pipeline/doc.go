@@ -152,7 +152,7 @@
 //	store            the store failed four times, or long  forgotten; ten in a row close the crawl ("store"), whose pages are not acknowledged
 //	other            a hook's error or panic               mend it; forgotten if it was a middleware's
 //
-// Forgotten failures are those that another attempt may not meet. All others are remembered as long as results are.
+// Forgotten failures are those that another attempt may not meet; filtered is one if the robots.txt could not be read. All others are remembered as long as results are.
 //
 // Successes count as file_count and file_status_count/ downloaded, uptodate or cached (from the HTTP cache), the bytes of their bodies as media/bytes.
 //

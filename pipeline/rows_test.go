@@ -64,7 +64,7 @@ var elsewhere = map[string]struct {
 	"L25": {tests: []string{"cmd: TestKill", "engine: TestCutAfterEveryCommit"}},
 
 	"D15": {tests: []string{"downloader/ftp: TestMedia", "downloader/s3: TestMedia"}},
-	"D16": {waits: "closing by the count of pages, AutoThrottle, and the signals of headers and bytes"},
+	"D16": {waits: "closing by the count of pages, the signals of headers and bytes, and a test of media under AutoThrottle"},
 
 	"S7": {moot: "the picture library is linked in"},
 

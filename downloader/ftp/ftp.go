@@ -83,7 +83,10 @@ func (h *handler) read(ctx context.Context, c *conn, req *crawl.Request, name st
 	}
 	file, err := c.Retr(name)
 	if err != nil {
-		unwatch() // before somebody else has the connection
+		if !unwatch() { // it has been cut off, or is about to be
+			c.abort()
+			return nil, downloader.Failed(req, kindOf(err), fmt.Errorf("RETR: %w", err))
+		}
 		return h.refused(c, req, start, err)
 	}
 	timing := crawl.Timing{Start: start, Latency: time.Since(start)}
