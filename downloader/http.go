@@ -157,7 +157,8 @@ func (h *httpHandler) Close() error {
 	return nil
 }
 
-// Fetch sends the request once and reads the whole response. If an earlier attempt broke off it asks for the rest, and for the whole if what comes is not the rest.
+// Fetch sends the request once and reads the whole response. If an earlier attempt broke off it asks for the rest; if what comes is not the rest, the request goes back to
+// the queue to be asked for the whole: the host's delay lies between.
 func (h *httpHandler) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
 	if ctx.Err() != nil {
 		return nil, givenUp(ctx, req)
@@ -173,9 +174,6 @@ func (h *httpHandler) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Res
 	begun := h.parts.take(req)
 	l := h.lanes.take(ctx, timeout)
 	resp, left, err := h.exchange(l, proxy, req, begun)
-	if err == errOtherBody {
-		resp, left, err = h.exchange(l, proxy, req, nil)
-	}
 	var ended error
 	if err != nil {
 		ended = context.Cause(l.ctx)
@@ -190,6 +188,9 @@ func (h *httpHandler) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Res
 	if ctx.Err() != nil {
 		h.parts.remove(left)
 		return nil, givenUp(ctx, req)
+	}
+	if err == errOtherBody {
+		return nil, crawl.Reschedule(req, 0, err.Error())
 	}
 	failure, ok := errors.AsType[*crawl.DownloadError](err)
 	answered := ok && failure.Answered
@@ -219,7 +220,7 @@ func (h *httpHandler) keep(req *crawl.Request, p *part) {
 }
 
 // exchange sends the request and reads the whole response, or the rest of it if an earlier attempt has begun it. left is what the next attempt can go on with, if there
-// is one. Its error does not tell whether ctx has ended; if it is errOtherBody, the server is to be asked again.
+// is one. Its error does not tell whether ctx has ended; if it is errOtherBody, the server is to be asked for the whole.
 func (h *httpHandler) exchange(l *lane, proxy *url.URL, req *crawl.Request, begun *part) (resp *crawl.Response, left *part, err error) {
 	start, ctx := time.Now(), l.ctx
 	transport := h.transport

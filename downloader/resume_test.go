@@ -285,7 +285,7 @@ func header(name, value string) func(*crawl.Request) {
 	}
 }
 
-// Answers that are not the rest of what was begun: it is asked for anew, at once, and once.
+// Answers that are not the rest of what was begun: the request goes back to the queue, and is asked for anew, once.
 func TestAnswersThatAreNotTheRest(t *testing.T) {
 	t.Parallel()
 	body, other := noise(50_000, 1), noise(50_000, 2)
@@ -333,7 +333,11 @@ func TestAnswersThatAreNotTheRest(t *testing.T) {
 			d, env, files := newResuming(t, nil)
 			_, err := fetch(t, d, crawl.Get(b.URL+"/x"))
 			requireKind(t, crawl.KindTruncated, err)
-			resp, err := fetch(t, d, crawl.Get(b.URL+"/x"))
+			_, err = fetch(t, d, crawl.Get(b.URL+"/x"))
+			var again *crawl.RescheduleError
+			require.ErrorAs(t, err, &again, "the host's delay lies between two requests")
+			require.Empty(t, files())
+			resp, err := fetch(t, d, again.Request)
 			require.NoError(t, err)
 			requireWhole(t, other, resp)
 			require.False(t, resp.Has("resumed"))
@@ -422,7 +426,10 @@ func TestCutAtTheVeryEnd(t *testing.T) {
 	d, _, _ := newResuming(t, nil)
 	_, err := fetch(t, d, crawl.Get(b.URL+"/x"))
 	requireKind(t, crawl.KindTruncated, err)
-	resp, err := fetch(t, d, crawl.Get(b.URL+"/x"))
+	_, err = fetch(t, d, crawl.Get(b.URL+"/x"))
+	var again *crawl.RescheduleError
+	require.ErrorAs(t, err, &again)
+	resp, err := fetch(t, d, again.Request)
 	require.NoError(t, err)
 	requireWhole(t, body, resp)
 	require.Equal(t, []string{"", "bytes=50000-", ""}, b.ranges())

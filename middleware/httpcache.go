@@ -380,9 +380,7 @@ func (c *httpCache) validate(ctx context.Context, req *crawl.Request, s shelf) (
 			return fresh, nil
 		}
 		// It is about another version than ours, or ours is gone.
-		if resp, err = c.next.Fetch(ctx, req); err != nil {
-			return nil, err
-		}
+		return nil, c.askAnew(req, match)
 	}
 	resp.Request = req
 	c.stats.Inc(cacheStat + "invalidate")
@@ -390,6 +388,19 @@ func (c *httpCache) validate(ctx context.Context, req *crawl.Request, s shelf) (
 		c.drop(match)
 	}
 	return resp, nil
+}
+
+// askAnew drops an entry that could not be validated, and sends the request back to the queue: the host's delay lies between two requests. Without the entry it has no
+// conditions, so the answer is no 304. Where the entry cannot be removed the request goes past the cache.
+func (c *httpCache) askAnew(req *crawl.Request, match *found) error {
+	c.stats.Inc(cacheStat + "invalidate")
+	again := repeat(req)
+	if err := c.storage.Remove(match.key); err != nil {
+		c.removed(err)
+		again.SetKnobs(func(k *crawl.Knobs) { k.DontCache = true })
+	}
+	c.removed(c.bodies.Remove(match.head.File))
+	return crawl.Reschedule(again, 0, "the HTTP cache had another version")
 }
 
 // silent says that a site does not answer.

@@ -206,3 +206,29 @@ func TestTwoCrawlsOnOneCache(t *testing.T) {
 	require.Empty(t, third.Asked)
 	require.Zero(t, third.Stats.Int("httpcache/retrieve_error"))
 }
+
+// TestHTTPCacheAsksOnceATurn has a validation that fails for another version: what is asked then waits for the host's delay.
+func TestHTTPCacheAsksOnceATurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		site := crawltest.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "no-cache")
+			if r.Header.Get("If-None-Match") != "" {
+				w.Header().Set("Etag", `"2"`)
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			w.Header().Set("Etag", `"1"`)
+			_, _ = w.Write([]byte("<title>page</title>"))
+		}))
+		settings := crawl.Settings{DownloadDelay: 10 * time.Second, FixedDelay: true, Robots: crawl.RobotsSettings{Ignore: true}}
+		settings.HTTPCache = crawl.HTTPCacheSettings{On: true, Dir: t.TempDir(), Policy: crawl.CacheRFC9111}
+		for range 2 {
+			spider := titles()
+			titlesOf(t, crawltest.Run(t, spider, settings, site), false)
+		}
+		at := site.Arrivals("shop.example")
+		require.Len(t, at, 3, "the page; its validation, and the page again")
+		require.GreaterOrEqual(t, at[2].Sub(at[1]), 10*time.Second)
+	})
+}

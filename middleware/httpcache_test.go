@@ -635,7 +635,12 @@ func TestHTTPCacheOfAnotherVersion(t *testing.T) {
 	})
 	f := cacheOver(t, b, site)
 	require.Equal(t, "one", got(t, f, asks("http://h/")))
-	require.Equal(t, "two", got(t, f, asks("http://h/")))
+	_, err := f.Fetch(t.Context(), asks("http://h/"))
+	var again *crawl.RescheduleError
+	require.ErrorAs(t, err, &again, "the host's delay lies between two requests")
+	require.Zero(t, again.After)
+	require.Empty(t, again.Request.Header)
+	require.Equal(t, "two", got(t, f, again.Request))
 	require.Equal(t, "two cached", got(t, f, asks("http://h/")))
 	require.Len(t, site.urls(), 3)
 }

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,18 +45,29 @@ func Open(env *crawl.Env) (crawl.Fetcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &handler{settings: own.AWS, endpoint: endpoint, next: next, regions: make(map[string]string)}, nil
+	return &handler{settings: own.AWS, endpoint: endpoint, next: next, limits: downloader.NewLimits(env), regions: make(map[string]string)}, nil
 }
 
 type handler struct {
 	settings crawl.AWSSettings
 	endpoint *url.URL
 	next     crawl.Fetcher // http and https
+	limits   *downloader.Limits
 
 	mu      sync.Mutex
-	creds   *credentials.Credentials // Guarded by mu: nil until they are found.
-	none    error                    // Guarded by mu: why there are none.
-	regions map[string]string        // Guarded by mu: of buckets, as far as S3 has told.
+	search  *search           // Guarded by mu: nil until the first request.
+	regions map[string]string // Guarded by mu: of buckets, as far as S3 has told.
+}
+
+// search is the look for credentials: once, for where there are none a machine without a role takes its time to say so. It belongs to the crawl, not to the request that
+// began it.
+type search struct {
+	cancel func()
+	done   chan struct{}
+
+	// Not changed after done is closed.
+	creds *credentials.Credentials
+	none  error // why there are none
 }
 
 var (
@@ -63,15 +75,24 @@ var (
 	_ io.Closer     = (*handler)(nil)
 )
 
-// Close cuts all connections.
-func (h *handler) Close() error { return h.next.(io.Closer).Close() }
+// Close cuts all connections, and ends the search for credentials.
+func (h *handler) Close() error {
+	h.mu.Lock()
+	s := h.search
+	h.mu.Unlock()
+	if s != nil {
+		s.cancel()
+		<-s.done
+	}
+	return h.next.(io.Closer).Close()
+}
 
 // Fetch asks for an object.
 func (h *handler) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
 	if err := check(req); err != nil {
 		return nil, downloader.Failed(req, crawl.KindRequest, err)
 	}
-	resp, err := h.ask(ctx, req)
+	resp, err := h.limits.Do(ctx, req, func(ctx context.Context) (*crawl.Response, error) { return h.ask(ctx, req) })
 	if err != nil {
 		return nil, err
 	}
@@ -89,34 +110,46 @@ func check(req *crawl.Request) error {
 	return s3utils.CheckValidBucketName(req.URL.Host)
 }
 
-// ask sends the signed request, twice if the first answer tells that the bucket is in another region.
+// ask sends the signed request. If the answer tells that the bucket is in another region, that is remembered, and the request goes back to the queue.
 func (h *handler) ask(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
 	bucket := req.URL.Host
 	region := h.region(bucket)
-	for again := false; ; again = true {
-		signed, err := h.sign(ctx, req, region)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil, fmt.Errorf("download <%s>: %w", req.URL, ctx.Err())
-			}
-			return nil, downloader.Failed(req, crawl.KindRequest, err)
+	signed, err := h.sign(ctx, req, region)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("download <%s>: %w", req.URL, ctx.Err())
 		}
-		resp, err := h.next.Fetch(ctx, signed)
-		if err != nil {
-			return nil, err
-		}
-		told := resp.Header.Get(itsRegion)
-		if told == "" || told == region || again || !elsewhere(resp.Status) {
-			return resp, nil
-		}
-		if err := resp.Close(); err != nil {
-			return nil, err
-		}
-		region = told
-		h.mu.Lock()
-		h.regions[bucket] = told
-		h.mu.Unlock()
+		return nil, downloader.Failed(req, crawl.KindRequest, err)
 	}
+	resp, err := h.next.Fetch(ctx, signed)
+	if err != nil {
+		if again, ok := errors.AsType[*crawl.RescheduleError](err); ok {
+			again.Request = req // it is signed anew
+		}
+		return nil, err
+	}
+	told := resp.Header.Get(itsRegion)
+	if told == "" || told == region || !elsewhere(resp.Status) || !h.learn(bucket, region, told) {
+		return resp, nil
+	}
+	if err := resp.Close(); err != nil {
+		return nil, err
+	}
+	return nil, crawl.Reschedule(req, 0, "the bucket is in region "+told)
+}
+
+// learn remembers the region that a bucket was said to be in, unless it was asked where an earlier answer had sent us: two that point at each other are asked once each.
+func (h *handler) learn(bucket, asked, told string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	known := h.regions[bucket]
+	if known == asked {
+		return false
+	}
+	if known == "" {
+		h.regions[bucket] = told
+	}
+	return true
 }
 
 // elsewhere reports whether S3 answers so if a request was for another region than the bucket's.
@@ -128,31 +161,39 @@ func elsewhere(status int) bool {
 	return false
 }
 
-// region is where a bucket is, as far as it is known.
+// region is where a bucket is: where an answer has told, else what the settings say.
 func (h *handler) region(bucket string) string {
-	if r := store.Region(&h.settings); r != "" {
-		return r
-	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if r := h.regions[bucket]; r != "" {
-		return r
-	}
-	return firstRegion
+	told := h.regions[bucket]
+	h.mu.Unlock()
+	return cmp.Or(told, store.Region(&h.settings), firstRegion)
 }
 
-// credentials looks for some, once: where there are none, a machine without a role takes its time to say so.
+// credentials waits for the search, no longer than ctx.
 func (h *handler) credentials(ctx context.Context) (*credentials.Credentials, error) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.creds == nil && h.none == nil {
-		creds, err := store.Credentials(ctx, &h.settings)
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		h.creds, h.none = creds, err
+	if h.search == nil {
+		h.search = h.find(context.WithoutCancel(ctx))
 	}
-	return h.creds, h.none
+	s := h.search
+	h.mu.Unlock()
+	select {
+	case <-s.done:
+		return s.creds, s.none
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// find begins the search. Its goroutine ends with it, soon after cancel at the latest: each question to the machine has a time limit of its own.
+func (h *handler) find(ctx context.Context) *search {
+	s := &search{done: make(chan struct{})}
+	ctx, s.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(s.done)
+		s.creds, s.none = store.Credentials(ctx, &h.settings)
+	}()
+	return s
 }
 
 // sign makes the http or https request for an object. Only what it adds is signed: what else is in the header may be changed on the way.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -221,9 +222,16 @@ func TestAmazon(t *testing.T) {
 			return new(net.Dialer).DialContext(ctx, network, amazon.Listener.Addr().String())
 		}
 	})
-	for range 2 {
+	for n := range 2 {
 		for _, b := range []string{"near", "far", "with.dots"} {
-			_, body := fetch(t, d, crawl.Get("s3://"+b+"/a/k+y"))
+			req := crawl.Get("s3://" + b + "/a/k+y")
+			if b == "far" && n == 0 {
+				_, err := d.Fetch(t.Context(), req)
+				var again *crawl.RescheduleError
+				require.ErrorAs(t, err, &again, "it goes back to the queue, and is asked in its region")
+				require.Same(t, req, again.Request)
+			}
+			_, body := fetch(t, d, req)
 			require.Equal(t, "a-token", body, b)
 		}
 	}
@@ -242,6 +250,51 @@ func TestAmazon(t *testing.T) {
 	_, err := strict.Fetch(t.Context(), crawl.Get("s3://near/key"))
 	var bad *tls.CertificateVerificationError
 	require.ErrorAs(t, err, &bad)
+}
+
+// TestRegionsThatPointAtEachOther has a bucket that is always said to be elsewhere: it is asked in each of the two, and then the answer stands.
+func TestRegionsThatPointAtEachOther(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int64
+	lost := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n.Add(1)
+		told := "eu-west-3"
+		if strings.Contains(r.Header.Get("Authorization"), "/eu-west-3/") {
+			told = "us-east-1"
+		}
+		w.Header().Set("X-Amz-Bucket-Region", told)
+		w.WriteHeader(http.StatusMovedPermanently)
+	}))
+	t.Cleanup(lost.Close)
+	d := open(t, crawl.AWSSettings{AccessKeyID: id, SecretAccessKey: secret, Endpoint: lost.URL, Region: "us-east-1"}, nil)
+	req := crawl.Get("s3://lost/key")
+	_, err := d.Fetch(t.Context(), req)
+	var again *crawl.RescheduleError
+	require.ErrorAs(t, err, &again, "although the settings name the first")
+	resp, _ := fetch(t, d, req)
+	require.Equal(t, http.StatusMovedPermanently, resp.Status)
+	require.EqualValues(t, 2, n.Load())
+}
+
+// TestCredentialsThatDoNotCome asks a machine that takes its time to say who it is: the request's own time limit holds, and the next one does not wait for the first.
+func TestCredentialsThatDoNotCome(t *testing.T) {
+	held := make(chan struct{})
+	asked := make(chan struct{}, 10)
+	machine := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-held
+	}))
+	t.Cleanup(machine.Close)
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", machine.URL)
+	d := open(t, crawl.AWSSettings{}, nil)
+	t.Cleanup(func() { close(held) }) // before the handler is closed
+	for range 2 {
+		req := crawl.Get("s3://bucket/key")
+		req.SetKnobs(func(k *crawl.Knobs) { k.Timeout = 20 * time.Millisecond })
+		fails(t, d, req, crawl.KindTimeout, "20ms")
+	}
+	<-asked
 }
 
 // TestMedia downloads a file through a whole crawl: row D15 for s3. Its page is in the bucket too: no other one may name what the crawl has keys for.
