@@ -101,6 +101,7 @@ const (
 	KindProxy      Kind = "proxy"      // the proxy was not reached, or did not let the request through
 	KindRequest    Kind = "request"    // the request cannot be sent: bad URL, unknown scheme
 	KindNotPublic  Kind = "not-public" // Download.PublicOnly is on, and the address is not public
+	KindBrowser    Kind = "browser"    // the browser that was to render the page ended, or froze: no fault of the page's
 	KindDeadHost   Kind = "dead-host"  // it was not asked: its host does not answer, and has been given up for this crawl
 )
 

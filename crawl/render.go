@@ -1,6 +1,7 @@
 package crawl
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"time"
@@ -46,4 +47,17 @@ type Rendered struct {
 	Result json.RawMessage
 	// Screenshot is a PNG. It is empty if none was asked for. It is closed with its response.
 	Screenshot Body
+}
+
+type hiddenKey struct{}
+
+// WithHTTPOnly says which cookies of a request's Cookie header, by name, are not for the scripts of its page. The cookies middleware does so for pages that are rendered.
+func WithHTTPOnly(ctx context.Context, names []string) context.Context {
+	return context.WithValue(ctx, hiddenKey{}, names)
+}
+
+// HTTPOnly are the names that [WithHTTPOnly] was given. They are for reading.
+func HTTPOnly(ctx context.Context) []string {
+	names, _ := ctx.Value(hiddenKey{}).([]string)
+	return names
 }

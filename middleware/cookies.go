@@ -73,6 +73,11 @@ func (c *cookies) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respons
 	}
 	jar := c.jar(name)
 	u := req.URL
+	if req.Knob().Render != nil {
+		if hidden := jar.HTTPOnly(u); len(hidden) > 0 {
+			ctx = crawl.WithHTTPOnly(ctx, hidden)
+		}
+	}
 	resp, err := c.send(ctx, req, jar.Header(u))
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"testing"
@@ -213,4 +214,30 @@ func TestStatefulLayersOfTheChain(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, c.Stateful(), 2, "passwords and cookies")
 	require.NoError(t, c.Close())
+}
+
+// noteHidden is a browser that notes what it is told to hide.
+type noteHidden struct{ names *[]string }
+
+func (n noteHidden) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+	*n.names = crawl.HTTPOnly(ctx)
+	return answer(req, 200, "", "Set-Cookie", "secret=1; HttpOnly", "Set-Cookie", "open=2"), nil
+}
+
+// TestCookiesOfPagesThatAreRendered tells the browser what no script may see.
+func TestCookiesOfPagesThatAreRendered(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	var hidden []string
+	f := b.build(t, Cookies, noteHidden{&hidden})
+	for _, want := range [][]string{nil, {"secret"}} {
+		req := crawl.Get("https://shop.example/")
+		req.Knobs = &crawl.Knobs{Render: new(crawl.Render)}
+		_, err := f.Fetch(t.Context(), req)
+		require.NoError(t, err)
+		require.Equal(t, want, hidden)
+	}
+	_, err := f.Fetch(t.Context(), crawl.Get("https://shop.example/"))
+	require.NoError(t, err)
+	require.Empty(t, hidden, "it is nobody's business where there are no scripts")
 }

@@ -84,7 +84,7 @@ func passing(err error) *crawl.DownloadError {
 		return nil
 	}
 	switch failed.Kind {
-	case crawl.KindTimeout, crawl.KindDNS, crawl.KindRefused, crawl.KindConnection, crawl.KindTruncated, crawl.KindProxy:
+	case crawl.KindTimeout, crawl.KindDNS, crawl.KindRefused, crawl.KindConnection, crawl.KindTruncated, crawl.KindProxy, crawl.KindBrowser:
 		return failed
 	}
 	return nil

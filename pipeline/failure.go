@@ -58,7 +58,7 @@ func (e *MediaError) Unwrap() error { return e.Err }
 // transient reports whether a later attempt may do better: such a failure is not remembered.
 func (e *MediaError) transient() bool {
 	switch e.Kind {
-	case crawl.KindRefused, crawl.KindTimeout, crawl.KindDNS, crawl.KindConnection, crawl.KindTruncated, crawl.KindDeadHost, crawl.KindProxy, KindStore:
+	case crawl.KindRefused, crawl.KindTimeout, crawl.KindDNS, crawl.KindConnection, crawl.KindTruncated, crawl.KindDeadHost, crawl.KindProxy, crawl.KindBrowser, KindStore:
 		return true
 	case KindStatus:
 		switch e.Status {
@@ -104,7 +104,7 @@ func failure(req *crawl.Request, status int, err error, inDownload bool) *MediaE
 // of it; what is wrong is the host all the same.
 func unanswered(kind crawl.Kind) bool {
 	switch kind {
-	case crawl.KindRefused, crawl.KindTimeout, crawl.KindDNS, crawl.KindTLS, crawl.KindConnection, crawl.KindNotPublic, crawl.KindProxy:
+	case crawl.KindRefused, crawl.KindTimeout, crawl.KindDNS, crawl.KindTLS, crawl.KindConnection, crawl.KindNotPublic, crawl.KindProxy, crawl.KindBrowser:
 		return true
 	}
 	return false

@@ -79,6 +79,9 @@ func (r *renderer) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respon
 	if failed, ok := errors.AsType[*crawl.DownloadError](err); ok && failed.Kind == crawl.KindTimeout {
 		failed.Err = fmt.Errorf("%s: %w", p.doing, failed.Err)
 	}
+	if err != nil {
+		err = r.blame(p, err)
+	}
 	if !r.begin() { // Close has not waited for this page
 		p.close()
 		<-r.turns
@@ -90,6 +93,26 @@ func (r *renderer) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respon
 		<-r.turns
 	}()
 	return resp, err
+}
+
+// blame tells a failure of the browser's from one of the page's: a host is not to be left alone because our browser is gone, or does not answer any more. Such a browser is
+// killed, and the next request starts another one.
+func (r *renderer) blame(p *page, err error) error {
+	failed, ok := errors.AsType[*crawl.DownloadError](err)
+	if !ok || p.process == nil || p.process.root == nil || r.life.Err() != nil {
+		return err
+	}
+	switch alive := p.process.alive(); {
+	case alive && failed.Kind != crawl.KindTimeout && failed.Kind != crawl.KindBrowser:
+		return err
+	case alive && p.process.answers():
+		return err
+	case alive:
+		r.log.Warn("the browser does not answer: it is killed, and another one started", zap.Stringer("request", p.req), zap.String("doing", p.doing))
+		p.process.kill()
+		return &crawl.DownloadError{Kind: crawl.KindBrowser, URL: failed.URL, Err: fmt.Errorf("the browser does not answer: %w", failed.Err)}
+	}
+	return &crawl.DownloadError{Kind: crawl.KindBrowser, URL: failed.URL, Err: fmt.Errorf("the browser has ended: %w", failed.Err)}
 }
 
 // begin takes part in work, unless the renderer is closed.

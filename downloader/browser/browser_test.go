@@ -379,12 +379,22 @@ func TestCookies(t *testing.T) {
 			require.Empty(t, r.Header.Get("Cookie"))
 		}
 	}
+	// What the jar has as HttpOnly is sent, and no script sees it.
+	s.page("/hidden", `<p></p><script>document.querySelector('p').textContent = document.cookie</script>`)
+	req = get("http://www.shop.example/hidden", crawl.Render{})
+	req.Header["Cookie"] = []string{"secret=1; open=2"}
+	resp, err := d.Fetch(crawl.WithHTTPOnly(t.Context(), []string{"secret"}), req)
+	require.NoError(t, err)
+	require.Equal(t, "open=2", resp.Text("p"))
+	require.NoError(t, resp.Close())
+	before := s.requests()
+	require.Contains(t, before[len(before)-1].Header.Get("Cookie"), "secret=1")
 	// A context of its own: the next page has none of this.
 	fetch(t, d, get("http://www.shop.example/p", crawl.Render{}))
 	asked := s.requests()
 	require.Empty(t, asked[len(asked)-1].Header.Get("Cookie"))
 
-	resp := fetch(t, d, get("http://shop.example/to", crawl.Render{}))
+	resp = fetch(t, d, get("http://shop.example/to", crawl.Render{}))
 	require.Equal(t, 302, resp.Status)
 	require.Equal(t, "/p", resp.Header.Get("Location"))
 	require.Equal(t, []string{"hop=3"}, resp.Header["Set-Cookie"])
@@ -558,7 +568,7 @@ func TestItsProcess(t *testing.T) {
 	}
 	var lost *crawl.DownloadError
 	require.ErrorAs(t, <-failed, &lost)
-	require.Equal(t, crawl.KindConnection, lost.Kind, "%v", lost)
+	require.Equal(t, crawl.KindBrowser, lost.Kind, "%v", lost)
 	require.ErrorContains(t, lost, "the browser has ended")
 	fetch(t, d, get("http://shop.example/late", crawl.Render{}))
 	require.Equal(t, 1, logs.FilterMessageSnippet("has ended by itself").Len())
@@ -570,6 +580,34 @@ func TestItsProcess(t *testing.T) {
 	require.NoDirExists(t, folder)
 	_, err := d.Fetch(t.Context(), get("http://shop.example/late", crawl.Render{}))
 	require.ErrorIs(t, err, crawl.ErrStopping)
+}
+
+// TestFrozen stops the browser in its tracks: what runs out of time is its fault and not the host's, and the next page has another browser.
+func TestFrozen(t *testing.T) {
+	t.Parallel()
+	chromium(t)
+	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
+		t.Skip("no /proc to look for processes in")
+	}
+	s := serve(t)
+	s.page("/late", late)
+	s.HandleFunc("/never", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	d, logs := s.open(t, func(set *crawl.Settings) { set.Browser.Args = []string{"--mark-of=" + t.Name()} })
+	fetch(t, d, get("http://shop.example/late", crawl.Render{}))
+	soon := func(path string) *crawl.Request {
+		req := get("http://shop.example"+path, crawl.Render{})
+		req.Knobs.Timeout = time.Second
+		return req
+	}
+	fails(t, d, soon("/never"), crawl.KindTimeout, "wait for the document") // the host's fault: the browser answers
+	pids, _ := processes(t, "--mark-of="+t.Name())
+	require.NotEmpty(t, pids)
+	for _, pid := range pids {
+		require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	}
+	fails(t, d, soon("/late"), crawl.KindBrowser, "the browser does not answer")
+	fetch(t, d, get("http://shop.example/late", crawl.Render{}))
+	require.Equal(t, 1, logs.FilterMessageSnippet("another one started").Len())
 }
 
 // TestKilled kills the program that renders: its browser ends with it.

@@ -30,11 +30,11 @@ func crumbs(header http.Header) []crumb {
 	return all
 }
 
-// cookieParams are cookies for a page: for its host alone, and all paths. The header does not tell more.
-func cookieParams(all []crumb, u *url.URL) []*network.CookieParam {
+// cookieParams are cookies for a page: for its host alone, and all paths. The header does not tell more. Those that hidden names are not for its scripts.
+func cookieParams(all []crumb, u *url.URL, hidden []string) []*network.CookieParam {
 	params := make([]*network.CookieParam, len(all))
 	for i, c := range all {
-		params[i] = &network.CookieParam{Name: c.name, Value: c.value, URL: u.Scheme + "://" + u.Host + "/", Path: "/", Secure: u.Scheme == "https"}
+		params[i] = &network.CookieParam{Name: c.name, Value: c.value, URL: u.Scheme + "://" + u.Host + "/", Path: "/", Secure: u.Scheme == "https", HTTPOnly: slices.Contains(hidden, c.name)}
 	}
 	return params
 }

@@ -34,6 +34,8 @@ const (
 	maxHeight = 16384
 	// movingOn is how long a document may take to come after the one before has gone.
 	movingOn = 5 * time.Second
+	// openWithin is how long a page of nothing may take to open. It has asked no site for anything by then.
+	openWithin = 30 * time.Second
 )
 
 // page renders one request.
@@ -43,7 +45,9 @@ type page struct {
 	render  *crawl.Render
 	blocked []network.ResourceType
 	start   time.Time
-	doing   string // for the error if the time ends
+	doing   string   // for the error if the time ends
+	hidden  []string // names of cookies that are not for scripts
+	process *process // nil before it runs
 
 	ctx     context.Context // the tab's; ends with the request
 	cancel  context.CancelFunc
@@ -68,6 +72,7 @@ type page struct {
 func (p *page) fetch(ctx context.Context) (*crawl.Response, error) {
 	p.start = time.Now()
 	process, err := p.r.running(ctx)
+	p.process, p.hidden = process, crawl.HTTPOnly(ctx)
 	if err != nil {
 		if errors.Is(err, crawl.ErrStopping) || ctx.Err() != nil {
 			return nil, fmt.Errorf("render <%s>: %w", p.req.URL.Redacted(), err)
@@ -81,16 +86,17 @@ func (p *page) fetch(ctx context.Context) (*crawl.Response, error) {
 	if p.r.life.Err() != nil {
 		return nil, fmt.Errorf("render <%s>: %w", p.req.URL.Redacted(), crawl.ErrStopping)
 	}
-	if !process.alive() {
-		err = fmt.Errorf("the browser has ended: %w", err)
-	}
 	if _, ok := errors.AsType[*crawl.IgnoreRequestError](err); ok {
 		return nil, err
 	}
 	if _, ok := errors.AsType[*fs.PathError](err); ok { // The spool's disk is no fault of the page.
 		return nil, fmt.Errorf("render <%s>: %w", p.req.URL.Redacted(), err)
 	}
-	return nil, downloader.Failed(p.req, kindOf(err), err)
+	kind := kindOf(err)
+	if kind == crawl.KindTLS && p.r.settings.Download.CAFile != "" {
+		err = fmt.Errorf("%w (the browser does not read download.ca_file: its certificates must be in the browser's own store, by certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n NAME -i FILE)", err)
+	}
+	return nil, downloader.Failed(p.req, kind, err)
 }
 
 // close closes the tab, and returns when it is gone.
@@ -117,9 +123,14 @@ func (p *page) steps(ctx, root context.Context) (*crawl.Response, error) {
 		cancel()
 	}
 	p.doing = "open a page"
+	late := time.AfterFunc(openWithin, end)
 	if err := p.open(); err != nil {
+		if !late.Stop() && ctx.Err() == nil {
+			return nil, downloader.Failed(p.req, crawl.KindBrowser, fmt.Errorf("no page is open after %s", openWithin))
+		}
 		return nil, err
 	}
+	late.Stop()
 	p.doing = "wait for the document"
 	if err := p.because(p.navigate()); err != nil {
 		return nil, err
@@ -181,7 +192,7 @@ func (p *page) open() error {
 	if _, err := cdp.Call(p.ctx, p.tab, network.SetBypassServiceWorker, network.SetBypassServiceWorkerParams{Bypass: true}); err != nil {
 		return err
 	}
-	for _, cookie := range cookieParams(crumbs(p.req.Header), p.req.URL) {
+	for _, cookie := range cookieParams(crumbs(p.req.Header), p.req.URL, p.hidden) {
 		// One that the browser does not take is none, as with any other client.
 		_, _ = cdp.Call(p.ctx, p.tab, network.SetCookies, network.SetCookiesParams{Cookies: []*network.CookieParam{cookie}})
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/chromedp/cdproto/browser"
@@ -55,7 +56,27 @@ type process struct {
 	// Set when ready is closed.
 	root context.Context // the browser's; it ends with it
 	lost <-chan struct{} // closed when the browser has ended
+	end  func()          // kills it
 	err  error           // why it does not run
+
+	killed atomic.Bool
+}
+
+// answersWithin is how long a browser that is asked for its version may take, on a machine that has too much to do.
+const answersWithin = 10 * time.Second
+
+// answers reports whether the browser itself, not a page of it, answers.
+func (p *process) answers() bool {
+	within, done := context.WithTimeout(p.root, answersWithin)
+	defer done()
+	_, err := chromedp.CallBrowser(within, browser.GetVersion, cdp.Empty{})
+	return err == nil
+}
+
+// kill ends a browser that does not answer: what is open in it fails.
+func (p *process) kill() {
+	p.killed.Store(true)
+	p.end()
 }
 
 // alive reports whether a process runs, or is about to.
@@ -65,7 +86,7 @@ func (p *process) alive() bool {
 	default:
 		return true
 	}
-	if p.err != nil {
+	if p.err != nil || p.killed.Load() {
 		return false
 	}
 	select {
@@ -85,7 +106,7 @@ func (r *renderer) running(ctx context.Context) (*process, error) {
 	}
 	p := r.current
 	if p == nil || !p.alive() {
-		if p != nil && p.err == nil {
+		if p != nil && p.err == nil && !p.killed.Load() {
 			r.log.Warn("the browser has ended by itself, and is started again")
 		}
 		p = &process{ready: make(chan struct{})}
@@ -138,7 +159,7 @@ func (r *renderer) run(p *process) {
 	if os.Getuid() == 0 {
 		r.log.Warn("the browser runs as root and so without its sandbox: run the crawl as another user")
 	}
-	p.root, p.lost = root, chromedp.FromContext(root).Browser.LostConnection
+	p.end, p.root, p.lost = kill, root, chromedp.FromContext(root).Browser.LostConnection
 	close(p.ready)
 	select {
 	case <-root.Done():
@@ -194,6 +215,13 @@ func (r *renderer) options(file string) []chromedp.ExecAllocatorOption {
 	}
 	if r.settings.Download.InsecureTLS {
 		options = append(options, chromedp.Flag("ignore-certificate-errors", true))
+	}
+	// Older versions than 1.2 no browser of today speaks.
+	if v := r.settings.Download.MinTLS; v == "1.3" {
+		options = append(options, chromedp.Flag("ssl-version-min", "tls"+v))
+	}
+	if v := r.settings.Download.MaxTLS; v == "1.2" {
+		options = append(options, chromedp.Flag("ssl-version-max", "tls"+v))
 	}
 	if r.settings.Download.DisableHTTP2 {
 		options = append(options, chromedp.Flag("disable-http2", true))

@@ -145,6 +145,17 @@ func (j *Jar) Cookies(u *url.URL) []*http.Cookie {
 	return cookies
 }
 
+// HTTPOnly returns the names of those cookies for a request to u that are not for scripts.
+func (j *Jar) HTTPOnly(u *url.URL) []string {
+	var names []string
+	for _, c := range j.matching(nil, u) {
+		if c.HTTPOnly {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
 // Len returns the number of cookies, including those that have expired and were not yet swept.
 func (j *Jar) Len() int { return int(j.size.Load()) }
 

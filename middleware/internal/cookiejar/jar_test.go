@@ -581,3 +581,13 @@ func BenchmarkSetHeader(b *testing.B) {
 		jar.SetHeader(u, header)
 	}
 }
+
+// TestHTTPOnly names what no script may see, of those that a request carries.
+func TestHTTPOnly(t *testing.T) {
+	t.Parallel()
+	j := cookiejar.New(cookiejar.Options{})
+	page, err := url.Parse("https://shop.example/a/b")
+	require.NoError(t, err)
+	j.SetHeader(page, http.Header{"Set-Cookie": {"a=1; HttpOnly; Path=/", "b=2; Path=/", "c=3; HttpOnly; Path=/elsewhere"}})
+	require.Equal(t, []string{"a"}, j.HTTPOnly(page))
+}
