@@ -143,20 +143,22 @@ type poolProxy struct {
 	failed int       // in a row
 	where  string    // the host of the last failure that may have been the host's
 	until  time.Time // it rests till then; zero: it does not
-	tried  bool      // one request is finding out whether it is back
+	tried  bool      // one request, the trial, is finding out whether it is back
 }
 
 func (p *proxyPool) fetch(ctx context.Context, next crawl.Fetcher, req *crawl.Request) (*crawl.Response, error) {
 	h := strings.ToLower(req.URL.Hostname())
-	via := p.take(h, req.Retries, time.Now())
+	via, trial := p.take(h, req.Retries, time.Now())
 	p.requests.Add(1)
+	v, err := unknown, error(nil)
+	defer func() { p.give(via, trial, h, v, err) }() // also of a layer that panics, which must not leave the trial open for ever
 	resp, err := next.Fetch(crawl.WithProxy(ctx, via.url), req)
-	p.give(via, h, judge(ctx, resp, err), err)
+	v = judge(ctx, resp, err)
 	return resp, err
 }
 
-// take chooses a proxy.
-func (p *proxyPool) take(host string, attempt int, now time.Time) *poolProxy {
+// take chooses a proxy, and says whether the request is its trial.
+func (p *proxyPool) take(host string, attempt int, now time.Time) (via *poolProxy, trial bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(p.list)
@@ -171,15 +173,15 @@ func (p *proxyPool) take(host string, attempt int, now time.Time) *poolProxy {
 		via := p.list[(start+i)%n]
 		switch {
 		case via.until.IsZero():
-			return via
+			return via, false
 		case !via.tried && !now.Before(via.until):
 			via.tried = true
-			return via
+			return via, true
 		case back == nil || via.until.Before(back.until):
 			back = via
 		}
 	}
-	return back
+	return back, false
 }
 
 // verdict is what an attempt says of its proxy.
@@ -213,30 +215,32 @@ func judge(ctx context.Context, resp *crawl.Response, err error) verdict {
 }
 
 // give is told how an attempt went.
-func (p *proxyPool) give(via *poolProxy, host string, v verdict, err error) {
+func (p *proxyPool) give(via *poolProxy, trial bool, host string, v verdict, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if trial {
+		via.tried = false // whatever it has found out, another may try
+	}
 	switch {
 	case v == works:
 		if !via.until.IsZero() {
 			p.log.Info("proxy is back", zap.String("proxy", via.url.Redacted()))
 		}
-		via.failed, via.where, via.until, via.tried = 0, "", time.Time{}, false
+		via.failed, via.where, via.until = 0, "", time.Time{}
 		return
 	case v == fails:
 	case v == mayFail && host != via.where:
 		via.where = host
 	default:
-		via.tried = false // let another find out
 		return
 	}
 	p.failures.Add(1)
 	via.failed++
 	now := time.Now()
-	if p.Failures < 0 || via.failed < p.Failures || now.Before(via.until) {
+	if p.Failures < 0 || via.failed < p.Failures || now.Before(via.until) || via.tried { // its trial is under way, and decides
 		return
 	}
-	via.until, via.tried = now.Add(p.Rest), false
+	via.until = now.Add(p.Rest)
 	p.rests.Add(1)
 	p.log.Warn("proxy rests", zap.String("proxy", via.url.Redacted()), zap.Int("failures", via.failed), zap.Duration("rest", p.Rest), zap.Error(err))
 }

@@ -195,15 +195,54 @@ func TestProxyIsTriedByOne(t *testing.T) {
 		now := time.Now()
 		a, other := pool.list[0], pool.list[1]
 		a.until, other.until = now.Add(time.Second), now.Add(2*time.Second)
-		require.Same(t, a, pool.take("h", 0, now), "all rest: the one that is back first")
-		require.Same(t, a, pool.take("h", 1, now))
+		take := func(attempt int) (*poolProxy, bool) { return pool.take("h", attempt, now) }
+		for attempt := range 2 {
+			via, trial := take(attempt)
+			require.Same(t, a, via, "all rest: the one that is back first")
+			require.False(t, trial)
+		}
 		require.False(t, a.tried)
 		now = now.Add(3 * time.Second)
-		first, second := pool.take("h", 0, now), pool.take("h", 0, now)
+		first, trial := take(0)
+		require.True(t, trial)
+		second, trial := take(0)
+		require.True(t, trial)
 		require.NotSame(t, first, second)
-		require.True(t, first.tried && second.tried)
-		pool.give(first, "h", unknown, nil)
-		require.Same(t, first, pool.take("h", 0, now))
+		for _, v := range []verdict{unknown, fails} { // of requests that left before it rested
+			pool.give(first, false, "h", v, nil)
+			_, trial = take(0)
+			require.False(t, trial, "its trial is still under way")
+		}
+		pool.give(first, true, "h", unknown, nil)
+		again, trial := take(0)
+		require.Same(t, first, again)
+		require.True(t, trial)
+	})
+}
+
+// TestProxyIsTriedAgainAfterAPanic has a layer that panics in the middle of a trial.
+func TestProxyIsTriedAgainAfterAPanic(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out := &wayOut{fail: func(string, *crawl.Request) error { return broken(crawl.KindProxy) }}
+		f := newBundle(t, proxies("http://a", "http://b")).build(t, HTTPProxy, out)
+		ask := func() { _, _ = f.Fetch(t.Context(), crawl.Get("http://h/")) }
+		for range 6 {
+			ask()
+		}
+		time.Sleep(2 * time.Minute)
+		out.fail = func(string, *crawl.Request) error { panic("a layer") }
+		for range 2 {
+			require.Panics(t, ask)
+		}
+		out.fail = nil
+		ask()
+		ask()
+		require.Len(t, f.(*proxied).pool.list, 2)
+		for _, via := range f.(*proxied).pool.list {
+			require.False(t, via.tried)
+		}
+		require.Equal(t, out.used[len(out.used)-2], out.last(), "the host has its proxy again")
 	})
 }
 

@@ -144,7 +144,7 @@
 //	too-large        more than media.max_size              raise it
 //	encoding         a broken Content-Encoding             compression.off asks for none
 //	proxy            it is down, or lets nothing through    the error names it and says why; forgotten
-//	browser          the browser that renders ended or froze    it is started again; forgotten
+//	browser          the rendering browser ended or froze  it is started again; forgotten
 //	request          the URL can't be asked                mend what the spider extracts; file: and s3: are for MediaRequests to name
 //	filtered         robots.txt, or media.obey_allowed_domains, or a hook's IgnoreRequest; told at debug level: see media.ignore_robots
 //	too-small        less than images.min_width or min_height
