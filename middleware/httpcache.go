@@ -70,6 +70,13 @@ func HTTPCache(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
 		hits: env.Stats.Counter(cacheStat + "hit"),
 	}
 	c.bodies = cache.OpenBodies(filepath.Join(dir, "bodies"), &c.zip)
+	ctx, cancel := context.WithCancel(context.Background())
+	c.endSweep = cancel
+	c.sweeping.Go(func() {
+		if n := c.bodies.Sweep(ctx, c.fileOf); n > 0 {
+			c.log.Info("bodies that no entry of the HTTP cache names were removed", zap.Int("files", n))
+		}
+	})
 	if set.Policy == crawl.CacheRFC9111 {
 		c.rules = &cache.Rules{AlwaysStore: set.AlwaysStore, Ignore: set.IgnoreCacheControls}
 	}
@@ -105,16 +112,34 @@ type httpCache struct {
 	hits       *crawl.Counter
 
 	unwritten sync.Once // the first failure is a warning
+
+	sweeping sync.WaitGroup // ends by itself, or soon after endSweep
+	endSweep func()
 }
 
 var _ io.Closer = (*httpCache)(nil)
 
 // Close closes the storage.
 func (c *httpCache) Close() error {
+	c.endSweep()
+	c.sweeping.Wait()
 	if err := c.storage.Close(); err != nil {
 		return fmt.Errorf("close the HTTP cache: %w", err)
 	}
 	return nil
+}
+
+// fileOf is the body's file that a key's entry names, if there is an entry, and one that can be read.
+func (c *httpCache) fileOf(key string) (name string, ok bool) {
+	entry, err := c.storage.Load(key)
+	if err != nil {
+		return "", errors.Is(err, fs.ErrNotExist)
+	}
+	head, _, err := cache.Decode(entry)
+	if err != nil {
+		return "", false
+	}
+	return head.File, true
 }
 
 // found is an entry that answers a request, or has answered another variant of it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/md5"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tulle-go/tulle/crawl"
+	"github.com/tulle-go/tulle/middleware/cachedb"
 )
 
 // keptFor is a bundle with a cache.
@@ -422,6 +424,40 @@ func TestHTTPCacheLarge(t *testing.T) {
 			require.Len(t, now, 2, "what was replaced is gone")
 			require.NotEqual(t, bodies, now)
 		}
+	}
+}
+
+// TestHTTPCacheSweepsBodies opens a cache with bodies that no entry names: the one of an entry that two stored at once, and one of nobody's. Those of the last hour stay.
+func TestHTTPCacheSweepsBodies(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("a long text. ", 100_000)
+	for _, storage := range []string{crawl.CacheFiles, "embedded"} {
+		b := keptFor(t, func(s *crawl.Settings) {
+			s.HTTPCache.Storage = storage
+			s.Parts.CacheStorages = map[string]crawl.OpenCacheStorage{"embedded": cachedb.Open}
+		})
+		f := b.build(t, HTTPCache, pages(200, nil, text))
+		require.Equal(t, text, got(t, f, asks("http://h/")))
+		require.NoError(t, f.(io.Closer).Close())
+		kept := filesIn(t, filepath.Join(b.Settings.HTTPCache.Dir, "test", "bodies"))
+		require.Len(t, kept, 1)
+		dir, name := filepath.Split(kept[0])
+		key, _, _ := strings.Cut(name, ".")
+		for i, other := range []string{key + ".other", "00" + key[2:] + ".nobodys", key + ".new"} {
+			file := filepath.Join(filepath.Dir(filepath.Clean(dir)), other[:2], other)
+			require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+			require.NoError(t, os.WriteFile(file, []byte("x"), 0o600))
+			if i == 2 {
+				kept = append(kept, file)
+				continue
+			}
+			require.NoError(t, os.Chtimes(file, time.Time{}, time.Now().Add(-2*time.Hour)))
+		}
+		require.NoError(t, os.Chtimes(kept[0], time.Time{}, time.Now().Add(-2*time.Hour)))
+		f = cacheOver(t, b, pages(200, nil, "none"))
+		f.(*httpCache).sweeping.Wait()
+		require.ElementsMatch(t, kept, filesIn(t, filepath.Join(b.Settings.HTTPCache.Dir, "test", "bodies")))
+		require.Equal(t, text+" cached", got(t, f, asks("http://h/")))
 	}
 }
 

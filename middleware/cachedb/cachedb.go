@@ -4,7 +4,7 @@
 //	settings.Parts.CacheStorages = map[string]crawl.OpenCacheStorage{"embedded": cachedb.Open}
 //
 // A million small pages are a few hundred files then, and take the room that their bytes take. One crawl at a time can have it: the next one fails at its start, and says
-// why. A process that is killed leaves every entry whole; the last few, about 64 KiB of them, may be missing, and are asked of the site again.
+// why. A process that is killed leaves every entry whole; the last few, as a rule about 64 KiB of them, may be missing, and are asked of the site again.
 package cachedb
 
 import (

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -87,6 +89,34 @@ func (b *Bodies) Read(h *Head, spool *crawl.Spool) (body crawl.Body, err error) 
 		return crawl.Body{}, errors.Join(errors.New("the body's checksum is wrong"), body.Close())
 	}
 	return body, nil
+}
+
+// Sweep removes the files that no entry names: two answers that came at once have each stored theirs, or somebody was killed between body and entry. file tells which one a
+// key's entry names, "" being none, and false that it cannot be told. Files of the last hour are let be: their entry may be on its way. It returns early when ctx ends.
+func (b *Bodies) Sweep(ctx context.Context, file func(key string) (name string, ok bool)) (removed int) {
+	folders, err := os.ReadDir(b.path)
+	if err != nil {
+		return 0 // there is none
+	}
+	for _, dir := range folders {
+		list, err := os.ReadDir(filepath.Join(b.path, dir.Name()))
+		if err != nil || !dir.IsDir() || dir.Name() == tmpFolder {
+			continue
+		}
+		for _, e := range list {
+			if ctx.Err() != nil {
+				return removed
+			}
+			key, _, ok := strings.Cut(e.Name(), ".")
+			if info, err := e.Info(); !ok || err != nil || time.Since(info.ModTime()) < abandoned {
+				continue
+			}
+			if named, ok := file(key); ok && named != e.Name() && b.Remove(e.Name()) == nil {
+				removed++
+			}
+		}
+	}
+	return removed
 }
 
 // Remove removes a body's file.
