@@ -24,6 +24,8 @@ var floors = map[string]int{
 	"pipeline/store/gcs":       1,
 	"pipeline/store/ftp":       1,
 	"scheduler/schedulertest":  1,
+	"spiders/links":            1,
+	"spiders/loader":           1,
 	"scheduler":                2,
 	"scheduler/jobdir":         2,
 	"downloader":               2,
@@ -34,6 +36,9 @@ var floors = map[string]int{
 	"middleware/cachedb":       2,
 	"pipeline":                 2,
 	"pipeline/feed":            2,
+	"pipeline/feed/parquet":    2,
+	"pipeline/sink":            2,
+	"spiders":                  2,
 	"engine":                   3,
 	"spiders/bundled":          3,
 	"engine/crawltest":         4,
@@ -49,6 +54,8 @@ var only = map[string][]string{
 	"github.com/minio/minio-go/v7":      {"pipeline/store/s3"},
 	"github.com/chromedp/chromedp":      {"downloader/browser"},
 	"golang.org/x/oauth2/google":        {"pipeline/store/gcs"},
+	"github.com/parquet-go/parquet-go":  {"pipeline/feed/parquet"},
+	"go.yaml.in/yaml/v3":                {"cmd"},
 	"github.com/jlaffaye/ftp":           {"pipeline/store/ftp", "downloader/ftp"},
 }
 

@@ -3,6 +3,7 @@ package crawl
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -114,8 +115,29 @@ var scrapyNames = map[string]scrapyName{
 	"FTP_USER":                        {"ftp.user", nil},
 	"FTP_PASSWORD":                    {"ftp.password", nil},
 	"FEEDS":                           {"feeds", nil},
+	"FEED_EXPORT_FIELDS":              {"feed_export.fields", scrapyFeedFields},
+	"FEED_EXPORT_INDENT":              {"feed_export.indent", nil},
+	"FEED_EXPORT_BATCH_ITEM_COUNT":    {"feed_export.batch_items", nil},
+	"FEED_STORE_EMPTY":                {"feed_export.skip_empty", not},
+	"FEED_TEMPDIR":                    {"feed_export.temp_dir", nil},
+	"FEED_STORAGE_S3_ACL":             {"aws.acl", nil},
+	"FEED_STORAGE_GCS_ACL":            {"gcs.acl", nil},
 	"LOG_LEVEL":                       {"log.level", logLevel},
 	"LOGSTATS_INTERVAL":               {"log.stats_interval", zeroIs(-1)},
+	"STATS_DUMP":                      {"log.hide_stats", not},
+	"CLOSESPIDER_TIMEOUT":             {"close_after.time", nil},
+	"CLOSESPIDER_ITEMCOUNT":           {"close_after.items", nil},
+	"CLOSESPIDER_PAGECOUNT":           {"close_after.pages", nil},
+	"CLOSESPIDER_ERRORCOUNT":          {"close_after.errors", nil},
+	"CLOSESPIDER_TIMEOUT_NO_ITEM":     {"close_after.no_item", nil},
+	"CLOSESPIDER_PAGECOUNT_NO_ITEM":   {"close_after.pages_no_item", nil},
+	"MEMUSAGE_ENABLED":                {"memory.interval", memoryInterval},
+	"MEMUSAGE_LIMIT_MB":               {"memory.limit", megabytes},
+	"MEMUSAGE_WARNING_MB":             {"memory.warn", megabytes},
+	"MEMUSAGE_CHECK_INTERVAL_SECONDS": {"memory.interval", nil},
+	"PERIODIC_LOG_STATS":              {"periodic_log.stats", statFilter},
+	"PERIODIC_LOG_DELTA":              {"periodic_log.delta", statFilter},
+	"PERIODIC_LOG_TIMING_ENABLED":     {"periodic_log.timing", nil},
 	"JOBDIR":                          {"job.dir", nil},
 
 	"HTTPCACHE_IGNORE_RESPONSE_CACHE_CONTROLS": {"http_cache.ignore_cache_controls", nil},
@@ -125,6 +147,22 @@ var scrapyNames = map[string]scrapyName{
 func not(_ *Settings, value string) (string, error) {
 	b, err := parseBool(value)
 	return strconv.FormatBool(!b), err
+}
+
+// scrapyFeedFields is a list of fields, or an object of new names by field.
+func scrapyFeedFields(_ *Settings, value string) (string, error) {
+	var f Feed
+	if !strings.HasPrefix(value, "{") {
+		return value, nil
+	}
+	if err := f.scrapyFields(value); err != nil {
+		return "", err
+	}
+	for i, name := range f.Fields {
+		f.Fields[i] = name + "=" + f.Rename[name]
+	}
+	b, err := json.Marshal(f.Fields)
+	return string(b), err
 }
 
 // zeroIs puts n in the place of 0, which means none in Scrapy and the default here.
@@ -182,6 +220,55 @@ func days(_ *Settings, value string) (string, error) {
 		return "-1", nil
 	}
 	return formatFloat(n * (24 * time.Hour).Seconds()), nil
+}
+
+// megabytes reads a number of them, each of 1024 × 1024 bytes.
+func megabytes(_ *Settings, value string) (string, error) {
+	n, err := parseFloat(value)
+	if err != nil {
+		return "", fmt.Errorf("%q is not a number of megabytes", value)
+	}
+	return formatFloat(math.Round(n * (1 << 20))), nil
+}
+
+// memoryInterval reads whether memory is looked at. Turned on, an interval that is there stays.
+func memoryInterval(s *Settings, value string) (string, error) {
+	on, err := parseBool(value)
+	if err != nil || !on {
+		return "-1", err
+	}
+	every := s.Memory.Interval
+	if every <= 0 {
+		var d Settings
+		d.setDefaults()
+		every = d.Memory.Interval
+	}
+	return every.String(), nil
+}
+
+// statFilter reads True, False, or {"include": ["downloader/"], "exclude": ["bytes"]}.
+func statFilter(_ *Settings, value string) (string, error) {
+	var filter struct{ Include, Exclude []string }
+	if !strings.HasPrefix(strings.TrimSpace(value), "{") {
+		if value == "" || strings.EqualFold(value, "none") {
+			return "", nil
+		}
+		on, err := parseBool(value)
+		if err != nil || !on {
+			return "", err
+		}
+		return "*", nil
+	}
+	if err := parseJSON(value, &filter); err != nil {
+		return "", err
+	}
+	if len(filter.Include) == 0 {
+		filter.Include = []string{"*"}
+	}
+	for _, text := range filter.Exclude {
+		filter.Include = append(filter.Include, "!"+text)
+	}
+	return formatJSON(filter.Include, len(filter.Include)), nil
 }
 
 // tlsVersion also takes Scrapy's names, such as TLSv1.2.
@@ -260,12 +347,6 @@ var scrapyOnly = map[string]string{
 	"AWS_MAX_POOL_CONNECTIONS":              "connections are opened as they are needed",
 	"AWS_USE_SSL":                           "aws.endpoint says http:// or https://",
 	"BOT_NAME":                              "",
-	"CLOSESPIDER_ERRORCOUNT":                "",
-	"CLOSESPIDER_ITEMCOUNT":                 "",
-	"CLOSESPIDER_PAGECOUNT":                 "",
-	"CLOSESPIDER_PAGECOUNT_NO_ITEM":         "",
-	"CLOSESPIDER_TIMEOUT":                   "",
-	"CLOSESPIDER_TIMEOUT_NO_ITEM":           "",
 	"COMMANDS_MODULE":                       "",
 	"CONCURRENT_REQUESTS_PER_IP":            "use concurrent_per_host",
 	"CRAWLSPIDER_FOLLOW_LINKS":              "",
@@ -282,30 +363,23 @@ var scrapyOnly = map[string]string{
 	"DOWNLOADER_CLIENT_TLS_VERBOSE_LOGGING": "",
 	"DOWNLOADER_MIDDLEWARES":                "the program sets Settings.Middlewares",
 	"DOWNLOADER_MIDDLEWARES_BASE":           "the program sets Settings.Middlewares",
-	"DOWNLOADER_STATS":                      "",
+	"DOWNLOADER_STATS":                      "they are always counted",
 	"DOWNLOAD_HANDLERS":                     "the program sets Settings.Parts.Handlers",
 	"DOWNLOAD_HANDLERS_BASE":                "",
 	"DUPEFILTER_CLASS":                      "",
 	"DUPEFILTER_DEBUG":                      "",
 	"EDITOR":                                "",
-	"EXTENSIONS":                            "the program sets Settings.Trace",
+	"EXTENSIONS":                            "the program sets Settings.Extensions",
 	"EXTENSIONS_BASE":                       "",
 	"FEED_EXPORTERS":                        "the program sets Settings.Parts.Formats",
-	"FEED_EXPORTERS_BASE":                   "",
-	"FEED_EXPORT_BATCH_ITEM_COUNT":          "",
-	"FEED_EXPORT_ENCODING":                  "",
-	"FEED_EXPORT_FIELDS":                    "use the fields of feeds",
-	"FEED_EXPORT_INDENT":                    "",
+	"FEED_EXPORTERS_BASE":                   "the program sets Settings.Parts.Formats",
+	"FEED_EXPORT_ENCODING":                  "leave it out: feeds are UTF-8",
 	"FEED_FORMAT":                           "use feeds",
-	"FEED_STORAGES":                         "the program sets Settings.Parts.Targets",
-	"FEED_STORAGES_BASE":                    "",
-	"FEED_STORAGE_FTP_ACTIVE":               "",
-	"FEED_STORAGE_GCS_ACL":                  "",
-	"FEED_STORAGE_S3_ACL":                   "",
-	"FEED_STORE_EMPTY":                      "use skip_empty of feeds",
-	"FEED_TEMPDIR":                          "",
+	"FEED_STORAGES":                         "the program sets Settings.Parts.Stores or Targets",
+	"FEED_STORAGES_BASE":                    "the program sets Settings.Parts.Targets",
+	"FEED_STORAGE_FTP_ACTIVE":               "connections are passive: most machines cannot be reached by an FTP server",
 	"FEED_URI":                              "use feeds",
-	"FEED_URI_PARAMS":                       "",
+	"FEED_URI_PARAMS":                       "use params of feeds; the spider's name and arguments are there without",
 	"FORCE_CRAWLER_PROCESS":                 "",
 	"FTP_PASSIVE_MODE":                      "",
 	"GCS_PROJECT_ID":                        "leave it out: a bucket is found without; gcs.project is who pays where the requester does",
@@ -333,16 +407,9 @@ var scrapyOnly = map[string]string{
 	"MAIL_TLS":                              "",
 	"MAIL_USER":                             "",
 	"MEMDEBUG_ENABLED":                      "",
-	"MEMUSAGE_CHECK_INTERVAL_SECONDS":       "",
-	"MEMUSAGE_ENABLED":                      "",
-	"MEMUSAGE_LIMIT_MB":                     "",
 	"MEMUSAGE_NOTIFY_MAIL":                  "",
-	"MEMUSAGE_WARNING_MB":                   "",
 	"META_COPY_WARN_SKIP_KEYS":              "",
 	"NEWSPIDER_MODULE":                      "",
-	"PERIODIC_LOG_DELTA":                    "",
-	"PERIODIC_LOG_STATS":                    "",
-	"PERIODIC_LOG_TIMING_ENABLED":           "",
 	"REACTOR_THREADPOOL_MAXSIZE":            "",
 	"REFERRER_POLICIES":                     "use referer.policy",
 	"REMOTE_CONTROL_ENABLED":                "",
@@ -371,7 +438,6 @@ var scrapyOnly = map[string]string{
 	"SPIDER_MODULES":                        "",
 	"STATSMAILER_RCPTS":                     "",
 	"STATS_CLASS":                           "",
-	"STATS_DUMP":                            "",
 	"TELNETCONSOLE_ENABLED":                 "",
 	"TELNETCONSOLE_HOST":                    "",
 	"TELNETCONSOLE_PASSWORD":                "",

@@ -104,3 +104,51 @@ func TestScrapyNamesOfLayers(t *testing.T) {
 	require.ErrorContains(t, s.Set("HTTPPROXY_AUTH_ENCODING", "latin-1"), "users and passwords are sent in UTF-8")
 	require.ErrorContains(t, s.Set("user_agents", `["a`), "is not the JSON that is wanted here")
 }
+
+// Scrapy's names for what its extensions do.
+func TestScrapyNamesOfExtensions(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, value string
+		want        func(*crawl.Settings)
+	}{
+		{"CLOSESPIDER_TIMEOUT", "90", func(s *crawl.Settings) { s.CloseAfter.Time = 90 * time.Second }},
+		{"CLOSESPIDER_ITEMCOUNT", "100", func(s *crawl.Settings) { s.CloseAfter.Items = 100 }},
+		{"CLOSESPIDER_PAGECOUNT", "10", func(s *crawl.Settings) { s.CloseAfter.Pages = 10 }},
+		{"CLOSESPIDER_ERRORCOUNT", "1", func(s *crawl.Settings) { s.CloseAfter.Errors = 1 }},
+		{"CLOSESPIDER_TIMEOUT_NO_ITEM", "5", func(s *crawl.Settings) { s.CloseAfter.NoItem = 5 * time.Second }},
+		{"CLOSESPIDER_PAGECOUNT_NO_ITEM", "7", func(s *crawl.Settings) { s.CloseAfter.PagesNoItem = 7 }},
+		{"CLOSESPIDER_PAGECOUNT", "0", func(*crawl.Settings) {}},
+		{"MEMUSAGE_LIMIT_MB", "512", func(s *crawl.Settings) { s.Memory.Limit = 512 << 20 }},
+		{"MEMUSAGE_WARNING_MB", "0.5", func(s *crawl.Settings) { s.Memory.Warn = 512 << 10 }},
+		{"MEMUSAGE_CHECK_INTERVAL_SECONDS", "60.0", func(s *crawl.Settings) { s.Memory.Interval = time.Minute }},
+		{"MEMUSAGE_ENABLED", "False", func(s *crawl.Settings) { s.Memory.Interval = -time.Second }},
+		{"MEMUSAGE_ENABLED", "True", func(s *crawl.Settings) { s.Memory.Interval = 5 * time.Second }},
+		{"STATS_DUMP", "False", func(s *crawl.Settings) { s.Log.HideStats = true }},
+		{"LOGSTATS_INTERVAL", "0", func(s *crawl.Settings) { s.Log.StatsInterval = -time.Second }},
+		{"PERIODIC_LOG_STATS", "True", func(s *crawl.Settings) { s.PeriodicLog.Stats = []string{"*"} }},
+		{"PERIODIC_LOG_STATS", "False", func(s *crawl.Settings) { s.PeriodicLog.Stats = []string{} }},
+		{"PERIODIC_LOG_DELTA", "None", func(s *crawl.Settings) { s.PeriodicLog.Delta = []string{} }},
+		{"PERIODIC_LOG_DELTA", `{"include": ["downloader/", "item"], "exclude": ["bytes"]}`, func(s *crawl.Settings) {
+			s.PeriodicLog.Delta = []string{"downloader/", "item", "!bytes"}
+		}},
+		{"PERIODIC_LOG_DELTA", `{"exclude": ["bytes"]}`, func(s *crawl.Settings) { s.PeriodicLog.Delta = []string{"*", "!bytes"} }},
+		{"PERIODIC_LOG_TIMING_ENABLED", "True", func(s *crawl.Settings) { s.PeriodicLog.Timing = true }},
+		{"DEPTH_STATS_VERBOSE", "True", func(s *crawl.Settings) { s.Depth.Verbose = true }},
+	} {
+		var got, want crawl.Settings
+		c.want(&want)
+		require.NoError(t, got.Set(c.name, c.value), "%s=%s", c.name, c.value)
+		require.Equal(t, want, got, "%s=%s", c.name, c.value)
+	}
+	s := crawl.Settings{
+		CloseAfter: crawl.CloseAfterSettings{Time: -1, Items: -1, Pages: -1, Errors: -1, NoItem: -1, PagesNoItem: -1}, Memory: crawl.MemorySettings{Limit: -1, Warn: -1},
+	}
+	_, err := s.Effective(nil)
+	for _, name := range []string{"time", "items", "pages", "errors", "no_item", "pages_no_item"} {
+		require.ErrorContains(t, err, "close_after."+name+" is negative: 0 is no limit")
+	}
+	require.ErrorContains(t, err, "memory.limit is negative")
+	require.ErrorContains(t, err, "memory.warn is negative")
+	require.ErrorContains(t, s.Set("MEMUSAGE_LIMIT_MB", "much"), "is not a number of megabytes")
+}

@@ -49,6 +49,20 @@ func (s *Settings) set(name, value string) (to string, err error) {
 	return f.name, nil
 }
 
+// SettingName returns the name in snake case of the setting that a name stands for, which may be Scrapy's, and the entry of a map that it names: "X-Shop" for
+// default_headers.X-Shop, "" for none. The error for a name that no setting has says what may be meant.
+func SettingName(name string) (setting, entry string, err error) {
+	name = strings.TrimSpace(name)
+	if a, ok := scrapyNames[strings.ToUpper(name)]; ok {
+		return a.to, "", nil
+	}
+	f, entry, err := findSetting(name)
+	if err != nil {
+		return "", "", err
+	}
+	return f.name, entry, nil
+}
+
 // A setting is a field of Settings that has a name of its own.
 type setting struct {
 	name  string

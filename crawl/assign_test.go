@@ -80,6 +80,14 @@ func TestSetValues(t *testing.T) {
 		{"feeds", `[{"uri": "a.jsonl", "overwrite": true}, {"uri": "-", "format": "csv", "fields": ["a", "b"], "skip_empty": true}]`, func(s *S) {
 			s.Feeds = []crawl.Feed{{URI: "a.jsonl", Overwrite: true}, {URI: "-", Format: "csv", Fields: []string{"a", "b"}, SkipEmpty: true}}
 		}},
+		{"feeds", `[{"uri": "b-%(batch_id)d.csv.gz", "format": "csv", "rename": {"a": "A"}, "types": ["Book"], "batch_items": 3, "batch_time": "10m", "compress": "gzip", "level": 9,
+			"indent": 2, "params": {"day": "monday"}, "csv": {"delimiter": ";", "crlf": true, "bom": true, "guard_formulas": true}, "xml": {"root": "r", "item": "i"}}]`, func(s *S) {
+			s.Feeds = []crawl.Feed{{
+				URI: "b-%(batch_id)d.csv.gz", Format: "csv", Rename: map[string]string{"a": "A"}, Types: []string{"Book"}, BatchItems: 3, BatchTime: 10 * time.Minute,
+				Compress: "gzip", Level: 9, Indent: 2, Params: map[string]string{"day": "monday"},
+				CSV: crawl.CSVFeed{Delimiter: ";", CRLF: true, BOM: true, GuardFormulas: true}, XML: crawl.XMLFeed{Root: "r", Item: "i"},
+			}}
+		}},
 		{"feeds", "", func(s *S) { s.Feeds = []crawl.Feed{} }},
 	} {
 		var got, want crawl.Settings
@@ -136,7 +144,19 @@ func TestSetBadValues(t *testing.T) {
 		{"slots.example.com.fixed_delay", "x", `slots.example.com.fixed_delay: "x" is neither true nor false`},
 		{"feeds", "items.jsonl", `feeds: "items.jsonl" is not a JSON list such as [{"uri": "items.jsonl", "overwrite": true}]`},
 		{"feeds", `[{"url": "a"}]`, `feeds: "[{\"url\": \"a\"}]" is not the JSON that is wanted here: unknown field "url"`},
-		{"FEEDS", `{"a": {"indent": 4}}`, `feeds: "{\"a\": {\"indent\": 4}}" is not the JSON that is wanted here: unknown field "indent"`},
+		{"FEEDS", `{"a": {"indents": 4}}`, `feeds: a: indents: there is no such option; there are batch_item_count, encoding, fields, format, gzip_compresslevel, indent, ` +
+			`item_classes, item_export_kwargs, overwrite, postprocessing, store_empty`},
+		{"FEEDS", `{"a": {"format": "pickle"}}`, `feeds: a: format: pickle is a format of Python's alone: want jsonl, json, csv, xml or parquet`},
+		{"FEEDS", `{"a": {"encoding": "latin-1"}}`, `feeds: a: encoding: "latin-1": feeds are UTF-8`},
+		{"FEEDS", `{"a": {"item_filter": "x.Y"}}`, `feeds: a: item_filter: the program sets Feed.Filter, a Go function`},
+		{"FEEDS", `{"a": {"postprocessing": ["scrapy.extensions.postprocessing.LZMAPlugin"]}}`,
+			`feeds: a: postprocessing: scrapy.extensions.postprocessing.LZMAPlugin is a class of Python's: a feed is compressed by gzip or zstd, one of them`},
+		{"FEEDS", `{"a": {"item_export_kwargs": {"quoting": 1}}}`, `feeds: a: item_export_kwargs: quoting is an argument of Python's exporters: there are delimiter, ` +
+			`fields_to_export, indent, item_element, root_element; a list of feeds has more`},
+		{"FEEDS", `{"a": {"uri_params": "x.y"}}`, `feeds: a: uri_params: name the values themselves: a list of feeds takes "params": {"key": "value"}; the spider's name ` +
+			`and arguments are there without`},
+		{"feeds", `[{"uri": "a", "batch_time": "soon"}]`, `feeds: "[{\"uri\": \"a\", \"batch_time\": \"soon\"}]" is not the JSON that is wanted here: "soon" is not ` +
+			`a duration: want 90s, 1h30m, 2d or a number of seconds`},
 		{"DOWNLOAD_SLOTS", "x", `slots: "x" is not the JSON that is wanted here: invalid character 'x' looking for beginning of value`},
 		{"DOWNLOAD_SLOTS", `{"a": {"randomize_delay": 5}}`, `slots: a.randomize_delay: "5" is neither true nor false`},
 	} {
@@ -156,7 +176,7 @@ func TestSetUnknown(t *testing.T) {
 		"images.min-width":        "unknown setting images.min-width: did you mean images.min_width?",
 		"IMAGE_EXPIRES":           "unknown setting IMAGE_EXPIRES: did you mean IMAGES_EXPIRES?", // days, as who writes so expects
 		"min_width":               "unknown setting min_width: did you mean images.min_width?",
-		"timeout":                 "unknown setting timeout: did you mean stop_timeout or download.timeout?",
+		"timeout":                 "unknown setting timeout: did you mean stop_timeout, download.timeout or feed_export.upload_timeout?",
 		"delay":                   "unknown setting delay: did you mean download_delay, fixed_delay, robots.max_delay or auto_throttle.start_delay?",
 		"download.delay":          "unknown setting download.delay: did you mean download_delay?",
 		"concurrency":             "unknown setting concurrency: did you mean concurrent_requests, concurrent_per_host, concurrent_callbacks or concurrent_items?",
@@ -171,7 +191,7 @@ func TestSetUnknown(t *testing.T) {
 		"concurrent_requests.foo": "unknown setting concurrent_requests.foo: did you mean concurrent_requests?",
 		"xyzzy":                   "unknown setting xyzzy; the settings command lists all of them",
 		"...":                     "unknown setting ...; the settings command lists all of them",
-		"MEMUSAGE_ENABLED":        "Scrapy's MEMUSAGE_ENABLED has no counterpart here yet",
+		"MEMDEBUG_ENABLED":        "Scrapy's MEMDEBUG_ENABLED has no counterpart here yet",
 		"telnetconsole_enabled":   "Scrapy's TELNETCONSOLE_ENABLED has no counterpart here yet",
 		"DOWNLOADER_MIDDLEWARES":  "Scrapy's DOWNLOADER_MIDDLEWARES has no counterpart here yet: the program sets Settings.Middlewares",
 		"HTTPCACHE_ENABLE":        "unknown setting HTTPCACHE_ENABLE: did you mean HTTPCACHE_ENABLED?",
@@ -303,6 +323,23 @@ func TestScrapyNames(t *testing.T) {
 		{"FILES_EXPIRES", "0.5", func(s *S) { s.Files.Expires = 12 * time.Hour }},
 		{"FEEDS", `{"b.csv": {"format": "csv", "overwrite": true, "store_empty": false}, "a": {"format": "jsonlines", "fields": ["x"]}}`, func(s *S) {
 			s.Feeds = []crawl.Feed{{URI: "a", Format: "jsonl", Fields: []string{"x"}}, {URI: "b.csv", Format: "csv", Overwrite: true, SkipEmpty: true}}
+		}},
+		{"FEEDS", `{"a-%(batch_id)d.csv": {"batch_item_count": 5, "encoding": "utf8", "fields": {"b": "B", "a": "A"}, "indent": 4, "item_classes": ["shop.items.Book"], "format": null,
+			"gzip_compresslevel": 5, "postprocessing": ["scrapy.extensions.postprocessing.GzipPlugin"], "item_export_kwargs": {"delimiter": ";", "root_element": "r", "item_element": "i"}}}`, func(s *S) {
+			s.Feeds = []crawl.Feed{{
+				URI: "a-%(batch_id)d.csv", BatchItems: 5, Fields: []string{"b", "a"}, Rename: map[string]string{"a": "A", "b": "B"}, Indent: 4, Types: []string{"Book"},
+				Level: 5, Compress: "gzip", CSV: crawl.CSVFeed{Delimiter: ";"}, XML: crawl.XMLFeed{Root: "r", Item: "i"},
+			}}
+		}},
+		{"FEED_EXPORT_FIELDS", `{"b": "B", "a": "A"}`, func(s *S) { s.FeedExport.Fields = []string{"b=B", "a=A"} }},
+		{"FEED_EXPORT_FIELDS", `["b", "a"]`, func(s *S) { s.FeedExport.Fields = []string{"b", "a"} }},
+		{"FEED_EXPORT_INDENT", "4", func(s *S) { s.FeedExport.Indent = 4 }},
+		{"FEED_EXPORT_BATCH_ITEM_COUNT", "100", func(s *S) { s.FeedExport.BatchItems = 100 }},
+		{"FEED_STORE_EMPTY", "False", func(s *S) { s.FeedExport.SkipEmpty = true }},
+		{"FEED_TEMPDIR", "/data/tmp", func(s *S) { s.FeedExport.TempDir = "/data/tmp" }},
+		{"FEED_STORAGE_S3_ACL", "public-read", func(s *S) { s.AWS.ACL = "public-read" }},
+		{"FEED_STORAGE_GCS_ACL", "publicRead", func(s *S) {
+			s.GCS.ACL = "publicRead"
 		}},
 		{"LOG_LEVEL", "INFO", func(s *S) { s.Log.Level = "info" }},
 		{"LOG_LEVEL", "WARNING", func(s *S) { s.Log.Level = "warn" }},

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/html"
-	"golang.org/x/net/html/charset"
 	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/unicode/utf32"
 )
@@ -36,18 +36,12 @@ func (r *Response) Decoded() (string, error) {
 
 // decode returns the body as UTF-8.
 func (r *Response) decode(b []byte) (*bytes.Reader, error) {
-	var enc encoding.Encoding
-	if r.Charset != "" {
-		var name string
-		if enc, name = lookup(r.Charset); name == "" {
-			return nil, fmt.Errorf("decode page: unknown charset %q", r.Charset)
-		}
-	} else {
-		contentType := r.Header.Get("Content-Type")
-		if saysUTF8(contentType) && utf8.Valid(b) { // the usual page, which is looked through once
-			return bytes.NewReader(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))), nil
-		}
-		enc = detect(b, contentType)
+	if r.Charset == "" && saysUTF8(r.Header.Get("Content-Type")) && utf8.Valid(b) { // the usual page, which is looked through once
+		return bytes.NewReader(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))), nil
+	}
+	enc, err := r.encodingOf(b)
+	if err != nil {
+		return nil, err
 	}
 	if enc == nil {
 		if !utf8.Valid(b) {
@@ -60,6 +54,18 @@ func (r *Response) decode(b []byte) (*bytes.Reader, error) {
 		return nil, fmt.Errorf("decode page: %w", err)
 	}
 	return bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))), nil
+}
+
+// encodingOf is the charset of a body that is, or begins with, b; nil for UTF-8.
+func (r *Response) encodingOf(b []byte) (encoding.Encoding, error) {
+	if r.Charset == "" {
+		return detect(b, r.Header.Get("Content-Type")), nil
+	}
+	enc, name := lookup(r.Charset)
+	if name == "" {
+		return nil, fmt.Errorf("decode page: unknown charset %q", r.Charset)
+	}
+	return enc, nil
 }
 
 // declared is how much of a page is searched for what it says of its charset: a browser takes the first kilobyte, and starts again when more comes later.
@@ -256,7 +262,10 @@ func notWide(label string) string {
 
 // lookup finds a charset by one of its names. name is its usual one, "" if there is no such charset; enc is nil for UTF-8.
 func lookup(label string) (enc encoding.Encoding, name string) {
-	enc, name = charset.Lookup(label)
+	if found, err := htmlindex.Get(label); err == nil {
+		enc = found
+		name, _ = htmlindex.Name(enc)
+	}
 	switch {
 	case name == "utf-8":
 		return nil, name

@@ -21,7 +21,12 @@
 //
 //	spider.go      Spider, callbacks, routes
 //	request.go     Request, Knobs, fingerprints; wire.go is a request's form on disk
-//	response.go    Response: what came back, and its selectors (html.go, xpath.go); charset.go and guess.go read its text, kind.go says what it is
+//	form.go        forms on a page, filled in and sent (formcontrols.go has the rules of browsers); formdata.go and jsonrequest.go make other requests with bodies
+//	curl.go        requests from curl command lines, and back
+//	response.go    Response: what came back; charset.go and guess.go read its text, kind.go says what it is
+//	html.go        the tree of a page, of HTML or XML (xml.go, which reads as a stream too)
+//	select.go      Node, Nodes and what selects them: CSS (css.go), XPath (xpath.go), regular expressions (regexp.go), JSON (json.go)
+//	extract.go     structs filled by the tags of their fields: plans in extract_plan.go, values in extract_values.go
 //	body.go        Body and Spool: small bodies in memory, large ones in a file
 //	out.go         Out: what a callback hands to the crawl
 //	settings.go    Settings and their defaults; effective.go puts the layers together, explain.go says where each value comes from

@@ -59,13 +59,13 @@ func (a Assignment) source() string {
 	return a.Source
 }
 
-// wrap says which assignment led to an error. It does not say the setting's name and value twice.
+// wrap says which assignment led to an error. It does not say the setting's name and value twice, nor a password.
 func (a Assignment) wrap(err error) error {
 	var e *settingError
 	if errors.As(err, &e) && e.want != "" && strings.EqualFold(e.name, strings.TrimSpace(a.Name)) {
-		return fmt.Errorf("%s %s=%s: %w", a.source(), a.Name, a.Value, &settingError{is: e.is, want: e.want})
+		return fmt.Errorf("%s %s=%s: %w", a.source(), a.Name, masked(a.Name, a.Value), &settingError{is: e.is, want: e.want})
 	}
-	return fmt.Errorf("%s %s=%s: %w", a.source(), a.Name, a.Value, err)
+	return fmt.Errorf("%s %s=%s: %w", a.source(), a.Name, masked(a.Name, a.Value), err)
 }
 
 // A settingError says what is wrong with one setting.
@@ -97,6 +97,13 @@ func (e *invalidSettings) add(name, is, want string) {
 func (e *invalidSettings) atLeast(name string, v, least int64) {
 	if v < least {
 		e.add(name, fmt.Sprintf("is %d", v), fmt.Sprintf("want at least %d", least))
+	}
+}
+
+// notNegative is for limits of which 0 is none.
+func (e *invalidSettings) notNegative(name string, v int64) {
+	if v < 0 {
+		e.add(name, "is negative", "0 is no limit")
 	}
 }
 

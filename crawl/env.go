@@ -15,6 +15,8 @@ type Env struct {
 	// Fetcher is the engine's own downloader, through all middlewares and host limits, ahead of the pages that wait. It is a [Submitter] too.
 	// Middlewares are given one that works only once the crawl runs.
 	Fetcher Fetcher
+	// Stop ends the crawl with a reason, as [CloseSpider] does. It returns at once, may be called from anywhere, and more than once: the first reason counts.
+	Stop func(reason string)
 	// Limiter changes what slots allow while the crawl runs.
 	Limiter Limiter
 	// Pixels bounds work on pictures.
@@ -23,6 +25,22 @@ type Env struct {
 	Spool *Spool
 	// State is what the job has stored, as it was when it was opened; nil if the crawl has no job. Middlewares are opened before it: they implement [Stateful].
 	State map[string][]byte
+}
+
+type envKey struct{}
+
+// EnvOf is the environment of the crawl in whose callback, Start, pipeline stage or hook it is called: a spider finds its logger and its stats there. Outside of a
+// crawl, as in crawltest.Call, its logger writes nothing and its stats are read by nobody; it is never nil, and Log and Stats are always set.
+func EnvOf(ctx context.Context) *Env {
+	if env, ok := ctx.Value(envKey{}).(*Env); ok {
+		return env
+	}
+	return &Env{Spider: &Spider{}, Settings: &Settings{}, Stats: NewStats(), Log: zap.NewNop(), Stop: func(string) {}}
+}
+
+// WithEnv is for those who call spiders and stages: the engine and test harnesses.
+func WithEnv(ctx context.Context, env *Env) context.Context {
+	return context.WithValue(ctx, envKey{}, env)
 }
 
 // A Limiter changes how much the slots of a crawl are asked, and how often, within what is theirs to say. It is safe for concurrent use.

@@ -68,6 +68,19 @@ type CloseSpiderError struct{ Reason string }
 
 func (e *CloseSpiderError) Error() string { return "close spider: " + e.Reason }
 
+// StopDownload is returned by [Trace.HeadersReceived] and [Trace.BytesReceived] to end a download. What has come until then is the response, with the flag
+// "download_stopped". With fail there is no response: the request fails, as [KindStopped], and is not asked again.
+func StopDownload(fail bool) error { return &StopDownloadError{Fail: fail} }
+
+// StopDownloadError is what [StopDownload] makes. The error of a request that failed by it wraps one.
+type StopDownloadError struct {
+	Fail bool
+	// Response is what had come: status, headers, and no body. The downloader sets it.
+	Response *Response
+}
+
+func (e *StopDownloadError) Error() string { return "the download was stopped" }
+
 // NotConfigured is returned by a middleware's constructor or a pipeline's Open to say that the settings do not ask for it: it is left out, and the crawl goes on.
 func NotConfigured(reason string) error { return &NotConfiguredError{Reason: reason} }
 
@@ -102,6 +115,7 @@ const (
 	KindRequest    Kind = "request"    // the request cannot be sent: bad URL, unknown scheme
 	KindNotPublic  Kind = "not-public" // Download.PublicOnly is on, and the address is not public
 	KindBrowser    Kind = "browser"    // the browser that was to render the page ended, or froze: no fault of the page's
+	KindStopped    Kind = "stopped"    // a hook stopped it: see StopDownload
 	KindDeadHost   Kind = "dead-host"  // it was not asked: its host does not answer, and has been given up for this crawl
 )
 

@@ -62,11 +62,7 @@ func (f *setting) format(v reflect.Value) string {
 		}
 		return formatJSON(slots, len(slots))
 	case []Feed:
-		var feeds []feedText
-		for _, feed := range x {
-			feeds = append(feeds, feedText(feed))
-		}
-		return formatJSON(feeds, len(feeds))
+		return formatFeeds(x)
 	}
 	return fmt.Sprint(v.Interface()) // a bool
 }

@@ -82,6 +82,8 @@ func TestBaseHref(t *testing.T) {
 		{`<base href="">`, "https://example.com/dir/x"},
 		{`<base href="javascript:0">`, "https://example.com/dir/x"},
 		{`<base href="/1/"><base href="/2/">`, "https://example.com/1/x"},
+		{`</head><body><p><BASE href="/late/">`, "https://example.com/late/x"},
+		{`</head><body><!-- <base href="/late/"> -->`, "https://example.com/dir/x"},
 		{``, "https://example.com/dir/x"},
 	} {
 		for _, contentType := range []string{htmlUTF8, "Text/HTML", ""} {

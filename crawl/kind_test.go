@@ -100,7 +100,7 @@ func TestSelectorsSayWhatThePageIs(t *testing.T) {
 		{"", `[1]`, "page is JSON, not HTML: read it by JSON", ""},
 		{"text/html", `{"a": 1}`, "", ""},
 		{"application/json", `<html>`, "", `page is HTML, not JSON: it begins with "<html>"`},
-		{"text/xml", `<rss>`, "", `page is XML, not JSON: it begins with "<rss>"`},
+		{"text/xml", `<rss>`, "xml line 1: the document ends inside <rss>", `page is XML, not JSON: it begins with "<rss>"`},
 		{"text/html", "%PDF-1.4 ...", "page is application/pdf, not HTML", `page is application/pdf, not JSON: it begins with "%PDF-1.4 ..."`},
 		{"text/html", "BMW <p>320", "", `page is not JSON: it begins with "BMW <p>320"`},
 		{"text/html", "a\x00<p>b", "", `page is application/octet-stream, not JSON: it begins with "a\x00<p>b"`},

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
 )
 
@@ -26,11 +27,28 @@ func NewLogger(s LogSettings, w io.Writer) (*zap.Logger, error) {
 		conf.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
 		conf.EncodeLevel = zapcore.CapitalLevelEncoder
 		conf.ConsoleSeparator = " "
-		enc = zapcore.NewConsoleEncoder(conf)
+		enc = statEncoder{zapcore.NewConsoleEncoder(conf)}
 	case "json":
 		enc = zapcore.NewJSONEncoder(conf)
 	default:
 		return nil, fmt.Errorf("log.format %q: want console or json", s.Format)
 	}
 	return zap.New(zapcore.NewCore(enc, zapcore.Lock(zapcore.AddSync(w)), level)), nil
+}
+
+// statEncoder writes the field of [Stats.Field] as lines.
+type statEncoder struct{ zapcore.Encoder }
+
+// Clone implements [zapcore.Encoder].
+func (e statEncoder) Clone() zapcore.Encoder { return statEncoder{e.Encoder.Clone()} }
+
+// EncodeEntry implements [zapcore.Encoder].
+func (e statEncoder) EncodeEntry(ent zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
+	if len(fields) == 1 {
+		if list, ok := fields[0].Interface.(statList); ok {
+			ent.Message += ":" + list.lines()
+			fields = nil
+		}
+	}
+	return e.Encoder.EncodeEntry(ent, fields)
 }

@@ -16,8 +16,9 @@ type Out struct {
 	resp *Response
 	sink Sink
 
-	mu     sync.RWMutex // held for reading while a call is under way
-	closed atomic.Bool
+	mu      sync.RWMutex // held for reading while a call is under way
+	closed  atomic.Bool
+	stopped atomic.Bool // a method has returned false
 
 	errMu sync.Mutex
 	err   error // Guarded by errMu: the first thing that could not be taken.
@@ -135,6 +136,10 @@ func (o *Out) FollowAll(selector, route string, with ...func(*Request)) bool {
 	return on
 }
 
+// Stopped reports whether a method has returned false: the crawl is stopping. It is for those who call somebody else's function again and again, and cannot see what
+// it was told.
+func (o *Out) Stopped() bool { return o.stopped.Load() }
+
 // Err is the first thing that could not be taken. It becomes the callback's error even if that returns nil.
 func (o *Out) Err() error {
 	o.errMu.Lock()
@@ -188,7 +193,11 @@ func (o *Out) get(key string, into any) bool {
 func (o *Out) use(f func() bool) bool {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	return !o.closed.Load() && f()
+	if o.closed.Load() || !f() {
+		o.stopped.Store(true)
+		return false
+	}
+	return true
 }
 
 // fail keeps the first error, and reports whether to go on: one bad link does not end a callback.

@@ -152,3 +152,18 @@ func TestOutCloseWaits(t *testing.T) {
 	require.Len(t, sink.items, 1)
 	require.Empty(t, sink.requests)
 }
+
+func TestOutStopped(t *testing.T) {
+	t.Parallel()
+	sink := keeping{values: make(map[string]json.RawMessage)}
+	out := crawl.NewOut(nil, &sink)
+	require.True(t, out.Save("a", 1))
+	require.False(t, out.Stopped())
+	sink.stop = true
+	require.False(t, out.Item(&book{"a"}))
+	require.True(t, out.Stopped())
+	out = crawl.NewOut(nil, &keeping{})
+	out.Close()
+	require.False(t, out.Item(&book{"a"}))
+	require.True(t, out.Stopped(), "it takes nothing any more")
+}

@@ -97,6 +97,11 @@ type Syncer interface {
 	Sync(ctx context.Context, names []string) error
 }
 
+// A Prober is a [Store] that can say whether it may be written to without leaving something there: before a crawl, not at its end.
+type Prober interface {
+	Probe(ctx context.Context) error
+}
+
 // Meta is what is recorded beside a stored file.
 type Meta struct {
 	Checksum     string           `json:"checksum,omitempty"`

@@ -50,9 +50,15 @@ type Timing struct {
 type page struct {
 	domOnce sync.Once
 	dom     dom
+	domErr  error // why there is no tree, or not all of it
 
 	jsonOnce sync.Once
 	json     string
+	jsonErr  error
+
+	valueOnce sync.Once
+	value     any // the JSON, as JMESPath reads it
+	valueErr  error
 
 	mu  sync.Mutex
 	err error // Guarded by mu: the first malformed selector, or why there is no document.

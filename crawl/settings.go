@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"net"
 	"runtime"
@@ -75,10 +76,14 @@ type Settings struct {
 	GCS          GCSSettings
 	FTP          FTPSettings
 	Browser      BrowserSettings
-	// Feeds are where items go: each is a file or standard output.
-	Feeds []Feed
-	Log   LogSettings
-	Job   JobSettings
+	CloseAfter   CloseAfterSettings
+	Memory       MemorySettings
+	PeriodicLog  PeriodicLogSettings
+	// Feeds are where items go: each is a file, standard output, or a place in a store.
+	Feeds      []Feed
+	FeedExport FeedExportSettings
+	Log        LogSettings
+	Job        JobSettings
 
 	// ItemPipelines are the stages that items go through.
 	ItemPipelines []Stage
@@ -86,8 +91,10 @@ type Settings struct {
 	Middlewares []Layer
 	// SpiderMiddlewares are added to the built-in spider middlewares, or move or remove them.
 	SpiderMiddlewares []SpiderLayer
-	// Trace are hooks for what happens.
+	// Trace are hooks for what happens. A running crawl's own copy of the settings has those of all extensions too.
 	Trace Trace
+	// Extensions watch the crawl, and may end it.
+	Extensions []Extension
 	// Parts are the optional parts that the program links: stores, handlers, formats.
 	Parts Parts
 	// Stdout is where the feed "-" goes. nil is the program's standard output.
@@ -458,18 +465,123 @@ type BrowserSettings struct {
 	Width, Height int
 }
 
+// CloseAfterSettings end a crawl that has done enough, or that gets nowhere. What is in flight is finished. In a job they count this run: the same command line goes on,
+// and may do as much again.
+type CloseAfterSettings struct {
+	// Time is how long the crawl may run (reason "closespider_timeout"). 0 is no limit.
+	Time time.Duration
+	// Items is how many items may be scraped ("closespider_itemcount"). There may be some more: those of pages that were in work. 0 is no limit.
+	Items int
+	// Pages is how many pages may come ("closespider_pagecount"). It is exact: no page is asked that would be one too many, and all that came are worked through to
+	// their last item. Media, robots.txt, redirects and attempts that failed do not count. 0 is no limit.
+	Pages int
+	// Errors is how many callbacks may fail ("closespider_errorcount"). 0 is no limit.
+	Errors int
+	// NoItem is how long the crawl may go on without a scraped item ("closespider_timeout_no_item"). 0 is no limit.
+	NoItem time.Duration
+	// PagesNoItem is how many pages may come in a row without a scraped item ("closespider_pagecount_no_item"). 0 is no limit.
+	PagesNoItem int
+}
+
+// MemorySettings are about the memory that the process holds: its resident set, as the system counts it; where the system does not tell, what Go's runtime holds.
+type MemorySettings struct {
+	// Limit is how much the process may hold, in bytes. Beyond it the crawl is closed, as "memusage_exceeded"; a job goes on by the same command line. 0 is no limit.
+	Limit int64
+	// Warn is how much it may hold, in bytes, before the log warns, once. 0 is no warning.
+	Warn int64
+	// Interval is how often it is looked at. Default 5 s, negative never.
+	Interval time.Duration
+}
+
+// PeriodicLogSettings have the log tell stats every Log.StatsInterval, and at the end, for programs that read it: see Log.Format.
+type PeriodicLogSettings struct {
+	// Stats are the stats that are told: those whose keys contain one of these texts, and none of those that begin with an exclamation mark. "*" is all. Empty: none.
+	Stats []string
+	// Delta are the stats that are told by how much they have changed since the last time. Only numbers are.
+	Delta []string
+	// Timing tells when the crawl began and for how long it has run.
+	Timing bool
+}
+
 // A Feed is one place that items go to.
 type Feed struct {
-	// URI is a file's name, or "-" for standard output.
+	// URI is a file's name, "-" for standard output, or a URL of a scheme that Parts.Stores or Parts.Targets have, such as s3://bucket/items.jsonl. It may be a template:
+	// %(name)s is the spider's name, %(time)s when the crawl began, %(batch_time)s and %(batch_id)d when a batch began and its number from 1 (%(batch_id)05d has five
+	// digits), and Params and the spider's arguments stand there by their names. %%( is a plain %(.
 	URI string
-	// Format is "jsonl", "json" or "csv". Empty: by the file name's extension, jsonl for standard output.
+	// Format is "jsonl", "json", "csv", "xml", or one of Parts.Formats. Empty: by the file name's extension, that of a compression aside; jsonl for standard output.
 	Format string
-	// Overwrite empties the file first. Otherwise items are appended. A job that is resumed goes on in the file either way.
+	// Overwrite empties the file first. Otherwise items are appended; it is an error if what is there cannot be appended to: another format, other columns, Parquet. A job
+	// that is resumed goes on in the file either way. What goes to a store always takes the place of what was there.
 	Overwrite bool
-	// Fields are those that are written, in this order. Empty: all, in the order of the type; CSV's columns are then those of the first item.
+	// Fields are those that are written, in this order; "price=Price" is price under another name. Empty: those of FeedExport, else all, in the order of the type; CSV's
+	// columns are then those of the spider's Items, or of the first item.
 	Fields []string
+	// Rename gives fields other names in the feed.
+	Rename map[string]string
+	// Types are the items that are written, by the names of their Go types: "Book" or "shop.Book", and "map" for maps. Empty: all. If the spider says its Items, each must
+	// be one of those.
+	Types []string
+	// Filter chooses the items that are written. nil: all. It is called from many goroutines.
+	Filter func(item any) bool
+	// Items are examples of what is written, for formats whose columns come from types. Empty: those of the spider's Items that Types choose.
+	Items []any
+	// BatchItems is how many items go to one file, before the next begins; the URI then has %(batch_id)d or %(batch_time)s. 0: as FeedExport says, which is no limit.
+	// Negative: no limit.
+	BatchItems int
+	// BatchTime is how long a batch takes items, from its first one. 0: no limit. A batch is put in its place as soon as it is full.
+	BatchTime time.Duration
+	// Compress is "gzip", "zstd" or "none". Empty: by the end of the name, .gz or .zst. A Parquet file is compressed inside: by "zstd", which is usual, "snappy", "gzip" or
+	// "none".
+	Compress string
+	// Level is how hard to compress: 1 to 9 for gzip, 1 to 22 for zstd. 0 is the compression's usual.
+	Level int
+	// Indent is by how many spaces the parts of an item in JSON and XML are indented. 0: as FeedExport says, which is an item a line. Negative: an item a line.
+	Indent int
 	// SkipEmpty writes no file when there was no item.
 	SkipEmpty bool
+	// Params are more variables of the URI.
+	Params map[string]string
+	// CSV is about the format csv.
+	CSV CSVFeed
+	// XML is about the format xml.
+	XML XMLFeed
+}
+
+// CSVFeed says how CSV is written, and read again.
+type CSVFeed struct {
+	// Delimiter stands between cells: one character, such as ";" or "\t". Empty: a comma.
+	Delimiter string
+	// CRLF ends lines with CR LF, as RFC 4180 says, instead of LF.
+	CRLF bool
+	// BOM begins a file with a byte order mark: Excel takes what has none for text in its own charset.
+	BOM bool
+	// GuardFormulas puts an apostrophe before texts that a spreadsheet would run as a formula: those that begin with = + - @, a tab or a carriage return, and are no
+	// numbers; names of columns too. A text that begins with an apostrophe gets another one, so that the guard can be taken away again.
+	GuardFormulas bool
+}
+
+// XMLFeed says how XML is written.
+type XMLFeed struct {
+	// Root and Item are the names of the outermost element, and of an item's. Empty: items and item.
+	Root, Item string
+}
+
+// FeedExportSettings are about all feeds. What a [Feed] says itself comes first.
+type FeedExportSettings struct {
+	// Fields are those that are written, in this order; "price=Price" is price under another name. Empty: all.
+	Fields []string
+	// Indent is by how many spaces the parts of an item in JSON and XML are indented. 0 is an item a line.
+	Indent int
+	// BatchItems is how many items go to one file, before the next begins. 0 is no limit.
+	BatchItems int
+	// SkipEmpty writes no file when there was no item.
+	SkipEmpty bool
+	// TempDir is where feeds are kept until they are put in their place: those that go to a store, and those that are made at their end. Empty: the system's temporary
+	// folder. A job keeps them in its own.
+	TempDir string
+	// UploadTimeout is how long the end of a crawl waits for feeds that are still on their way to a store. Default 10 min; negative: as long as it takes.
+	UploadTimeout time.Duration
 }
 
 // LogSettings are about the log.
@@ -480,6 +592,8 @@ type LogSettings struct {
 	Format string
 	// StatsInterval is how often the log says how the crawl goes. Default 60 s, negative never.
 	StatsInterval time.Duration
+	// HideStats leaves all stats out of the end of the log.
+	HideStats bool
 }
 
 // JobSettings are about a crawl that can be stopped and resumed.
@@ -500,7 +614,7 @@ type JobSettings struct {
 
 // Parts are the optional parts that a program links. nil entries mean the built-ins alone.
 type Parts struct {
-	// Stores open media stores by URI scheme. Built in: "", "file" and "memory".
+	// Stores open stores of media, and of feeds, by URI scheme. Built in: "", "file" and "memory".
 	Stores map[string]OpenStore
 	// Handlers answer requests by URL scheme. Built in: http, https, file, data.
 	Handlers map[string]OpenHandler
@@ -508,9 +622,9 @@ type Parts struct {
 	CacheStorages map[string]OpenCacheStorage
 	// Renderer answers requests with Knobs.Render: downloader/browser.Open. nil: this program renders nothing, and such a request fails.
 	Renderer OpenHandler
-	// Formats encode feeds by name. Built in: jsonl, json, csv.
+	// Formats encode feeds by name. Built in: jsonl, json, csv, xml.
 	Formats map[string]FeedFormat
-	// Targets open feeds by URI scheme. Built in: "", "file" and "-".
+	// Targets open feeds by URI scheme. Built in: "", "file" and "-". Schemes that have none are looked for in Stores.
 	Targets map[string]FeedTarget
 	// Job opens the scheduler of Job.Dir: scheduler/jobdir.Open. nil: this program has no jobs.
 	Job func(ctx context.Context, dir string, opts SchedulerOptions) (Scheduler, error)
@@ -557,6 +671,21 @@ type FeedEnd struct {
 	Records bool
 	// First is to be written before the next record: it ends a line that was cut short. nil in most feeds.
 	First []byte
+}
+
+// A FeedBuilder is a [FeedEncoder] of a format that cannot be written item by item where it is to be: the end has to be known, as with Parquet. Its records are kept on the
+// local disk, in a job with the job's files; the whole file is made of them when the batch is full or the crawl ends, and put in its place in one step.
+type FeedBuilder interface {
+	FeedEncoder
+	// Build makes a whole file of the records and writes it to w, which is buffered. The first of records is what Begin returned, if that was not empty; the others are what
+	// Record appended. Between and End are not asked. It is called on an encoder of its own, which has had no other call, in another process perhaps: all that it has to
+	// know of earlier items stands in records. They may be ranged over more than once; each is valid until the next. An error among them is to be returned.
+	Build(w io.Writer, records iter.Seq2[[]byte, error]) error
+}
+
+// A FeedPreparer is a [FeedEncoder] that has to know the crawl, for what it warns of and counts. Prepare is called once, before all other methods.
+type FeedPreparer interface {
+	Prepare(env *Env) error
 }
 
 // A FeedFile is an open feed.
@@ -626,6 +755,7 @@ func (s *Settings) setDefaults() {
 	or(&s.Job.MinFree, 256<<20)
 	or(&s.Job.Attempts, 3)
 	or(&s.Start.Ahead, 10_000)
+	or(&s.FeedExport.UploadTimeout, 10*time.Minute)
 	or(&s.Download.Timeout, 180*time.Second)
 	or(&s.Download.MaxSize, 1<<30)
 	or(&s.Download.WarnSize, 32<<20)
@@ -681,6 +811,7 @@ func (s *Settings) setDefaults() {
 	or(&s.Log.Level, "info")
 	or(&s.Log.Format, "console")
 	or(&s.Log.StatsInterval, time.Minute)
+	or(&s.Memory.Interval, 5*time.Second)
 }
 
 // Validate returns what is wrong with settings, all of it.
@@ -764,12 +895,23 @@ func (s *Settings) invalid() []*settingError {
 			errs.add("images.thumbs", fmt.Sprintf("name %q", name), "want letters, digits, - _ and . only")
 		}
 	}
+	errs.notNegative("close_after.time", int64(s.CloseAfter.Time))
+	errs.notNegative("close_after.items", int64(s.CloseAfter.Items))
+	errs.notNegative("close_after.pages", int64(s.CloseAfter.Pages))
+	errs.notNegative("close_after.errors", int64(s.CloseAfter.Errors))
+	errs.notNegative("close_after.no_item", int64(s.CloseAfter.NoItem))
+	errs.notNegative("close_after.pages_no_item", int64(s.CloseAfter.PagesNoItem))
+	errs.notNegative("memory.limit", s.Memory.Limit)
+	errs.notNegative("memory.warn", s.Memory.Warn)
 	if s.StopTimeout < 0 {
 		errs.add("stop_timeout", "is negative", "a stop must end")
 	}
 	for i, f := range s.Feeds {
 		if f.URI == "" {
 			errs.add("feeds", fmt.Sprintf("number %d", i+1), "it has no URI")
+		}
+		if why := f.invalid(); why != "" {
+			errs.add("feeds", f.URI, why)
 		}
 	}
 	return errs

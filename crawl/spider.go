@@ -33,6 +33,12 @@ type Spider struct {
 	Configure func(*Settings)
 	// Checks are what a saved page is held against, route by route.
 	Checks []Check
+	// Verify is what a kind of spider holds against itself before a crawl: a rule whose route does not exist, a pattern that does not compile. Its error keeps the
+	// crawl from starting. nil: there is nothing more to hold.
+	Verify func(*Spider) error
+	// Items are examples of the items that the callbacks make, such as Book{} or &Book{}: their tags are compiled before the crawl starts, and feeds take columns and
+	// schemas from them. Empty: what comes first is the example.
+	Items []any
 	// Closed is called once, when the crawl is over, with the reason: "finished", "shutdown", or that of a CloseSpider.
 	Closed func(ctx context.Context, reason string)
 }
@@ -46,18 +52,28 @@ type Callback func(ctx context.Context, resp *Response, out *Out) error
 // a [*DownloadError], a [*StatusError] (whose response it may read) or an [*IgnoreRequestError].
 type Errback func(ctx context.Context, req *Request, err error, out *Out) error
 
-// A Check says what one route must make of one page, for tests against saved pages.
+// A Check says what one route must make of one page. The command check holds a spider against its checks, on saved pages or on the live site; in tests
+// crawltest.Checks does so on saved pages.
 type Check struct {
+	// Name is how reports call the check. "" is its page.
+	Name string
 	// Route is the callback's name; "" is Parse.
 	Route string
 	// URL is the page's address: links are resolved against it.
 	URL string
-	// Page is the file with the saved page. Empty: the page is asked from URL.
+	// Page is the file with the saved page. A relative name is one in the working directory, which in a test is the folder of its package; the command check also looks in
+	// the project's folder and in its folder spiders. Empty: the page is asked from URL.
 	Page string
-	// MinItems and MinRequests are the least numbers that the callback must produce. MaxItems and MaxRequests are the most; 0 means any number.
+	// Data is what the request carries, as with [With]. nil is nothing.
+	Data any
+	// Status is the saved page's. 0 is 200.
+	Status int
+	// MinItems and MinRequests are the least numbers that the callback must produce. MaxItems and MaxRequests are the most; 0 means any number, negative none.
 	MinItems, MaxItems, MinRequests, MaxRequests int
-	// Fields must be present and not empty in every item, by their names in the feed.
+	// Fields must be present and not empty in every item, by their names in the feed. Empty are "", 0, null, lists and objects without entries, and the zero time; false is not.
 	Fields []string
+	// Func looks at what the callback produced, if the numbers above do not say all that is wanted. Its error is what is wrong. nil: nothing more is asked.
+	Func func(items []any, requests []*Request) error
 }
 
 // Callback returns the callback of a route, "" being Parse. The error for an unknown route lists those that exist.
@@ -99,6 +115,14 @@ func (s *Spider) Validate() error {
 	for _, name := range slices.Sorted(maps.Keys(s.Routes)) {
 		if s.Routes[name] == nil {
 			errs = append(errs, fmt.Errorf("spider %s: route %q has no function", s.Name, name))
+		}
+	}
+	if err := CheckItems(s.Items); err != nil {
+		errs = append(errs, fmt.Errorf("spider %s: items: %w", s.Name, err))
+	}
+	if s.Verify != nil {
+		if err := s.Verify(s); err != nil {
+			errs = append(errs, fmt.Errorf("spider %s: %w", s.Name, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -21,7 +21,8 @@ import (
 // The texts of settings' values, read. What format (format.go) writes, parse reads.
 
 // sizes are the settings that count bytes: 10MB is a value of theirs.
-var sizes = []string{"download.max_size", "download.warn_size", "download.spool_over", "download.min_speed", "url_length.limit", "media.max_size"}
+var sizes = []string{"download.max_size", "download.warn_size", "download.spool_over", "download.min_speed", "url_length.limit", "media.max_size", "memory.limit",
+	"memory.warn"}
 
 // lowerCase are the settings whose values are words from a list.
 var lowerCase = []string{"order", "referer.policy", "media.checksum", "log.level", "log.format", "retry.give_up_level", "http_cache.policy"}
@@ -368,60 +369,6 @@ func parseBox(text string) (Size, error) {
 		return Size{*box.Width, *box.Height}, nil
 	}
 	return Size{}, bad
-}
-
-// feedText is a feed in a text.
-type feedText struct {
-	URI       string   `json:"uri"`
-	Format    string   `json:"format,omitempty"`
-	Overwrite bool     `json:"overwrite,omitempty"`
-	Fields    []string `json:"fields,omitempty"`
-	SkipEmpty bool     `json:"skip_empty,omitempty"`
-}
-
-// parseFeeds reads a JSON list of feeds, or Scrapy's FEEDS: an object of options by URI.
-func parseFeeds(text string) ([]Feed, error) {
-	feeds := []Feed{}
-	switch {
-	case text == "":
-		return feeds, nil
-	case strings.HasPrefix(text, "{"):
-		return parseScrapyFeeds(text)
-	case !strings.HasPrefix(text, "["):
-		return nil, fmt.Errorf(`%q is not a JSON list such as [{"uri": "items.jsonl", "overwrite": true}]`, text)
-	}
-	var list []feedText
-	if err := parseJSON(text, &list); err != nil {
-		return nil, err
-	}
-	for _, f := range list {
-		feeds = append(feeds, Feed(f))
-	}
-	return feeds, nil
-}
-
-func parseScrapyFeeds(text string) ([]Feed, error) {
-	var object map[string]struct {
-		Format     string   `json:"format"`
-		Overwrite  *bool    `json:"overwrite"`
-		Fields     []string `json:"fields"`
-		StoreEmpty *bool    `json:"store_empty"`
-	}
-	if err := parseJSON(text, &object); err != nil {
-		return nil, err
-	}
-	feeds := []Feed{}
-	for _, uri := range slices.Sorted(maps.Keys(object)) {
-		o := object[uri]
-		f := Feed{URI: uri, Format: o.Format, Fields: o.Fields}
-		if o.Format == "jsonlines" || o.Format == "jl" {
-			f.Format = "jsonl"
-		}
-		f.Overwrite = o.Overwrite != nil && *o.Overwrite
-		f.SkipEmpty = o.StoreEmpty != nil && !*o.StoreEmpty
-		feeds = append(feeds, f)
-	}
-	return feeds, nil
 }
 
 // parseJSON reads one JSON value that is all of text, and refuses fields that nobody knows.

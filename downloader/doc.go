@@ -57,6 +57,8 @@
 //	truncated   after the headers, the connection broke or the chunks were malformed; Download.AllowTruncated accepts what came before, with the
 //	            flag "truncated"
 //	too-large   the body is larger than Download.MaxSize or the request's own: the error wraps crawl.ErrBodyTooLarge
+//	stopped     a hook returned crawl.StopDownload(true) when it saw the headers, or a piece of the body. With false, what came before is the response, with the flags
+//	            "download_stopped" and "truncated"
 //	proxy       the proxy was not reached, wants other credentials, or does not let the request through. That it did not reach the host is of the kinds above
 //	not-public  Download.PublicOnly is on, and the address is not public
 //	request     it cannot be sent: no host, an unknown scheme, a control character, no such file

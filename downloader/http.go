@@ -25,6 +25,8 @@ import (
 const (
 	// maxHeaders is the size of all headers of a response in bytes, those of interim responses included. Chrome stops at as much; net/http would take 10 MB.
 	maxHeaders = 256 << 10
+	// maxHeaderLines is how many headers a response may have: within that size tens of thousands would fit, and each costs more than its bytes. Servers allow about a hundred.
+	maxHeaderLines = 1000
 	// idleTimeout is how long an unused connection is kept: less than nginx's 75 s, so that it is rarely the server who closes it, at the moment of use.
 	idleTimeout = 60 * time.Second
 	// minIdle is how many unused connections are kept at least, all hosts together.
@@ -48,6 +50,7 @@ type httpHandler struct {
 	guard     *guard // nil: none
 	dialer    *dialer
 	lanes     lanes
+	trace     *crawl.Trace
 	noAgent   http.Header // for requests without any header. Read only.
 }
 
@@ -100,6 +103,7 @@ func newHTTP(env *crawl.Env) (*httpHandler, error) {
 		guard:    g,
 		dialer:   d,
 		lanes:    lanes{keep: s.ConcurrentRequests, least: s.Download.MinSpeed},
+		trace:    &s.Trace,
 		noAgent:  http.Header{"User-Agent": nil},
 		transport: &http.Transport{
 			DialContext:    d.dial,
@@ -254,6 +258,9 @@ func (h *httpHandler) exchange(l *lane, proxy *url.URL, req *crawl.Request, begu
 		}
 	}()
 	in.Body = l.pace(in.Body)
+	if n := lines(in.Header); n > maxHeaderLines {
+		return nil, begun, failed(req, crawl.KindTooLarge, fmt.Errorf("the response has %d headers, more than %d", n, maxHeaderLines))
+	}
 	if refuses(proxy, req, in.StatusCode) {
 		return nil, begun, proxyFailed(req, proxy, &refusal{in.StatusCode})
 	}
@@ -281,13 +288,24 @@ func (h *httpHandler) exchange(l *lane, proxy *url.URL, req *crawl.Request, begu
 		Header:  in.Header,
 		Proto:   in.Proto,
 	}
+	shown := h.show(in, resp, begun == nil)
 	switch {
+	case shown.stop != nil:
 	case begun != nil:
 		left, err = h.readRest(begun, in, resp)
 	case hasBody(req.Method, in.StatusCode):
 		var own *part // never of a status that is asked again
 		if own, err = h.readBody(ctx, in, resp); own != nil {
 			left = own
+		}
+	}
+	if shown.stop != nil {
+		if shown.stop.Fail {
+			return nil, nil, h.giveUp(shown.stop, resp, left)
+		}
+		resp.Flags = append(resp.Flags, "download_stopped")
+		if !resp.Has("truncated") {
+			resp.Flags = append(resp.Flags, "truncated")
 		}
 	}
 	if err != nil {
@@ -309,7 +327,7 @@ func (h *httpHandler) readBody(ctx context.Context, in *http.Response, resp *cra
 		return nil, err
 	}
 	var file *crawl.Part
-	resp.Body, file, err = h.bodies.readOn(resp.Request, nil, in.Body, in.ContentLength, false)
+	resp.Body, file, err = h.bodies.readOn(resp.Request, nil, in.Body, in.ContentLength, h.trace.BytesReceived != nil)
 	h.makeRoom(err)
 	if file == nil {
 		return nil, err
@@ -323,7 +341,7 @@ func (h *httpHandler) readBody(ctx context.Context, in *http.Response, resp *cra
 // readRest reads what comes after a part, and makes of both the response that the whole would have been.
 func (h *httpHandler) readRest(begun *part, in *http.Response, resp *crawl.Response) (left *part, err error) {
 	had := begun.file.Size()
-	resp.Body, begun.file, err = h.bodies.readOn(resp.Request, begun.file, in.Body, begun.whole, false)
+	resp.Body, begun.file, err = h.bodies.readOn(resp.Request, begun.file, in.Body, begun.whole, h.trace.BytesReceived != nil)
 	h.makeRoom(err)
 	if err != nil {
 		if begun.file == nil {
@@ -332,7 +350,7 @@ func (h *httpHandler) readRest(begun *part, in *http.Response, resp *crawl.Respo
 		begun.gained = begun.file.Size() - had
 		return begun, err
 	}
-	if n := resp.Body.Size(); n != begun.whole {
+	if n := resp.Body.Size(); n != begun.whole && !ended(in.Body) {
 		err = fmt.Errorf("the body has %d bytes, where %d were announced", n, begun.whole)
 		_ = resp.Close()
 		return nil, failed(resp.Request, crawl.KindTruncated, err)
@@ -421,6 +439,15 @@ func sendable(req *crawl.Request) bool {
 		}
 	}
 	return true
+}
+
+// lines is the number of a response's header lines.
+func lines(h http.Header) int {
+	n := 0
+	for _, values := range h {
+		n += len(values)
+	}
+	return n
 }
 
 // unasked reports whether a status makes no sense for the request: a part of a page that was asked for as a whole would pass for the page.

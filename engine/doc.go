@@ -24,6 +24,8 @@
 // limits.go is what each slot allows at most: the settings, robots.txt, and what a middleware makes of them by Env.Limiter. A host that has been given up fails what waits
 // for it at once, its delay apart.
 //
+// closeafter.go counts pages where a crawl is to end after so many: admit asks for no more than are left.
+//
 // A failure goes the same way: page.go turns a Reschedule into a lease that is handed back, and anything else into the errback and the list of failures.
 //
 // # The life of an item
@@ -32,6 +34,12 @@
 // are the feeds, and gives its place back. A stage that needs a picture asks Env.Fetcher, which is fetch.go: its requests stand in queues of their own, before all
 // pages of their hosts, and the loop starts them first. Only where files arrive faster than their pipeline stores them do pages go ahead: media waits for the
 // pipeline then, and pages don't. When items are full and wait for media, fetch.go's crowd says for which host.
+//
+// # Who watches
+//
+// extension.go opens the extensions before all other parts, and makes one Trace of theirs and the settings' own: everybody calls that. The built-in ones are
+// closeafter.go, memory.go and periodic.go; they use what any other could. report.go is what a crawl says of itself in numbers, dump.go in words. The keys of its stats are
+// listed at [crawl.Stats].
 //
 // # Who owns what
 //

@@ -15,7 +15,7 @@ import (
 // download opens the request's host, if that has not been done, and asks the middleware chain. The host's place is held.
 func (e *Engine) download(ctx context.Context, req *crawl.Request, slot string, turn uint64) (resp *crawl.Response, err error) {
 	if f := e.settings.Trace.RequestLeft; f != nil {
-		e.guard("trace", func() { f(req) })
+		f(req)
 	}
 	if e.hosts != nil {
 		if err := e.hosts.open(ctx, req, slot); err != nil {
@@ -32,7 +32,7 @@ func (e *Engine) download(ctx context.Context, req *crawl.Request, slot string, 
 	}
 	e.counters.received.Add(1)
 	if f := e.settings.Trace.ResponseReceived; f != nil {
-		e.guard("trace", func() { f(resp) })
+		f(resp)
 	}
 	return resp, nil
 }
@@ -64,6 +64,26 @@ func (m marking) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response
 		sent.Store(true)
 	}
 	return m.Fetcher.Fetch(ctx, req)
+}
+
+// watched is the downloader, beneath all middlewares, with the hooks that are called there; itself, if there are none.
+func watched(down crawl.Fetcher, t *crawl.Trace) crawl.Fetcher {
+	if t.RequestReachedDownloader == nil && t.RequestLeftDownloader == nil && t.ResponseDownloaded == nil {
+		return down
+	}
+	return crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+		if f := t.RequestReachedDownloader; f != nil {
+			f(req)
+		}
+		if f := t.RequestLeftDownloader; f != nil {
+			defer f(req)
+		}
+		resp, err := down.Fetch(ctx, req)
+		if f := t.ResponseDownloaded; f != nil && err == nil {
+			f(resp)
+		}
+		return resp, err
+	})
 }
 
 // ask asks the middleware chain.

@@ -42,6 +42,8 @@ type Result struct {
 	AlreadyFinished bool
 	// Stats are this run's. A job keeps those of all its runs.
 	Stats *crawl.Stats
+	// Feeds are what became of each feed, its batches together: Batch is how many there were.
+	Feeds []crawl.FeedResult
 }
 
 // Run crawls a spider to its end. When ctx ends the crawl stops: what is in flight is finished; after StopTimeout it ends at once. The error says why the
@@ -60,7 +62,7 @@ func Run(ctx context.Context, spider *crawl.Spider, settings crawl.Settings) (Re
 		select {
 		case <-timer.C:
 			cancel(context.Cause(ctx))
-		case <-e.ended:
+		case <-hard.Done(): // Run has returned
 		}
 	})
 	defer unwatch()
@@ -82,6 +84,7 @@ type Engine struct {
 	fetch   *middleware.Chain
 	hooks   middleware.Hooks
 	chain   *pipeline.Chain
+	feeds   *feed.Feeds
 	stages  int      // configured; 0: items need no goroutine
 	flusher *flusher // nil: no stage keeps items back
 	hosts   *hosts   // nil: no middleware opens hosts
@@ -100,6 +103,7 @@ type Engine struct {
 	running   atomic.Bool // the loop runs, or has run
 
 	loop      *loop
+	asked     context.Context // Run's own: it ends only when who has called it wants no more
 	killed    context.Context // ends when the crawl is stopped at once
 	startCtx  context.Context // ends when it is stopped
 	stopStart context.CancelFunc
@@ -111,6 +115,9 @@ type Engine struct {
 // counters are the stats that the engine counts itself.
 type counters struct {
 	enqueued, dequeued, filtered, received, pages, scraped *crawl.Counter
+
+	files                    *crawl.Counter
+	enqueuedIn, dequeuedFrom *crawl.Counter // of the queue in memory, or that on disk
 }
 
 // New puts the settings' layers together and checks them and the spider. It starts nothing and opens nothing.
@@ -132,7 +139,13 @@ func New(spider *crawl.Spider, settings crawl.Settings) (*Engine, error) {
 		enqueued: e.stats.Counter("scheduler/enqueued"), dequeued: e.stats.Counter("scheduler/dequeued"),
 		filtered: e.stats.Counter("dupefilter/filtered"), received: e.stats.Counter("response_received_count"),
 		pages: e.stats.Counter("page_count"), scraped: e.stats.Counter("item_scraped_count"),
+		files: e.stats.Counter("file_count"),
 	}
+	where := "memory"
+	if s.Job.Dir != "" {
+		where = "disk"
+	}
+	e.counters.enqueuedIn, e.counters.dequeuedFrom = e.stats.Counter("scheduler/enqueued/"+where), e.stats.Counter("scheduler/dequeued/"+where)
 	e.loop = &loop{e: e, box: box{wake: make(chan struct{}, 1)}, media: mediaQueue{e: e}, starting: true}
 	return e, nil
 }
@@ -145,6 +158,9 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 		return Result{}, errors.New("an Engine runs once; make another with engine.New")
 	}
 	e.began = time.Now()
+	e.env = new(crawl.Env) // open fills it in
+	ctx = crawl.WithEnv(ctx, e.env)
+	e.asked = ctx
 	killed, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
 	e.killed = killed
@@ -160,15 +176,18 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 		e.loop.because(reasonFinished)
 		err := e.close(context.WithoutCancel(ctx))
 		e.finalStats(e.loop.reason)
-		return Result{Reason: e.loop.reason, AlreadyFinished: true, Stats: e.stats}, err
+		return Result{Reason: e.loop.reason, AlreadyFinished: true, Stats: e.stats, Feeds: e.feeds.Results()}, err
 	}
 	e.stats.Set("start_time", e.began.UTC())
 	e.log.Info("spider opened", zap.String("spider", e.spider.Name))
 	if f := e.settings.Trace.SpiderOpened; f != nil {
-		e.guard("trace", func() { f(killed, e.spider) })
+		f(killed, e.spider)
 	}
 	stopReport := e.report()
 	e.running.Store(true)
+	if f := e.settings.Trace.EngineStarted; f != nil {
+		f(killed)
+	}
 	if e.job != nil && e.job.startDone {
 		e.loop.starting = false
 	} else {
@@ -187,11 +206,17 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 	err := errors.Join(l.failure, e.close(after))
 	e.finalStats(l.reason)
 	if f := e.settings.Trace.SpiderClosed; f != nil {
-		e.guard("trace", func() { f(after, e.spider, l.reason) })
+		f(after, e.spider, l.reason)
+	}
+	if !e.settings.Log.HideStats {
+		e.log.Info("stats", e.stats.Field())
 	}
 	e.log.Info("spider closed", zap.String("reason", l.reason), zap.Int64("pages", e.counters.pages.Value()),
 		zap.Int64("items", e.counters.scraped.Value()), zap.Int64("media", e.stats.Int("file_count")), zap.Int64("errors", e.stats.Int("log_count/ERROR")))
-	return Result{Reason: l.reason, Stats: e.stats}, err
+	if f := e.settings.Trace.EngineStopped; f != nil {
+		f(after)
+	}
+	return Result{Reason: l.reason, Stats: e.stats, Feeds: e.feeds.Results()}, err
 }
 
 // end answers those who wait for the loop, which has ended.
@@ -227,19 +252,22 @@ func (e *Engine) open(ctx context.Context) error {
 	e.log = log
 	spool := &crawl.Spool{Over: s.Download.SpoolOver, Dir: s.Download.SpoolDir, Hash: s.Media.Checksum, NewHash: checksum(s.Media.Checksum)}
 	e.closers = append(e.closers, spool)
-	e.env = &crawl.Env{
+	*e.env = crawl.Env{
 		Spider: e.spider, Settings: s, Stats: e.stats, Log: log,
-		Fetcher: fetcher{e}, Limiter: e.limits, Pixels: newGate(s.Images.PixelBudget), Spool: spool,
+		Fetcher: fetcher{e}, Stop: e.Stop, Limiter: e.limits, Pixels: newGate(s.Images.PixelBudget), Spool: spool,
 	}
 
+	if err := e.openExtensions(ctx); err != nil {
+		return err
+	}
 	down, err := downloader.New(e.env)
 	if err != nil {
 		return err
 	}
 	e.closers = append(e.closers, down)
-	bottom := crawl.Fetcher(down)
+	bottom := watched(down, &s.Trace)
 	if s.HTTPCache.On {
-		bottom = marking{down}
+		bottom = marking{bottom}
 	}
 	mw, err := middleware.Build(e.env, bottom)
 	if err != nil {
@@ -254,14 +282,20 @@ func (e *Engine) open(ctx context.Context) error {
 		return err
 	}
 	if e.job != nil && e.job.finished {
-		return nil // feeds and stages are left as they are
+		// Feeds and stages are left as they are, but for what was killed between the last page and the place of a feed.
+		e.feeds, err = feed.Complete(e.asked, e.env, s.Feeds)
+		if err == nil {
+			e.closers = append(e.closers, e.feeds)
+		}
+		return err
 	}
 	stages := slices.Clone(s.ItemPipelines)
 	// Feeds are opened before stages that make something, and begun after them: a crawl that cannot start leaves nothing behind.
-	feeds, err := feed.Open(ctx, e.env, s.Feeds)
+	feeds, err := feed.Open(e.asked, e.env, s.Feeds)
 	if err != nil {
 		return err
 	}
+	e.feeds = feeds
 	if len(s.Feeds) > 0 {
 		stages = append(stages, feeds.Stage())
 	}
@@ -306,10 +340,21 @@ func (e *Engine) logger() (*zap.Logger, error) {
 		}
 	}
 	count := func(ent zapcore.Entry) error {
-		e.stats.Inc("log_count/" + ent.Level.CapitalString())
+		e.stats.Inc(logCount(ent.Level))
 		return nil
 	}
 	return log.WithOptions(zap.Hooks(count)), nil
+}
+
+// logCount is the stat of a level, by Scrapy's names of levels.
+func logCount(level zapcore.Level) string {
+	switch level {
+	case zapcore.WarnLevel:
+		return "log_count/WARNING"
+	case zapcore.DPanicLevel, zapcore.PanicLevel, zapcore.FatalLevel:
+		return "log_count/CRITICAL"
+	}
+	return "log_count/" + level.CapitalString()
 }
 
 func checksum(name string) func() hash.Hash {

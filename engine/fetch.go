@@ -80,6 +80,7 @@ type mediaJob struct {
 
 	// Owned by the loop.
 	state      jobState
+	since      int64     // when it left for the downloader, in unix nanoseconds
 	next, prev *mediaJob // its neighbours in the slot, while it is queued
 	due        *wait     // while it is delayed
 }
@@ -105,12 +106,13 @@ func (e *Engine) finish(j *mediaJob, resp *crawl.Response, err error) {
 // mediaQueue holds submitted requests, slot by slot. It belongs to the loop. Tens of thousands may wait in one slot, or each in its own: nothing looks at all
 // of them but takeAll.
 type mediaQueue struct {
-	e      *Engine
-	jobs   int // submitted and not done
-	slots  map[string]*mediaSlot
-	ready  []*mediaSlot // may be tried, in turn
-	waits  waits        // for a time
-	ending time.Time    // in a stop: what has not begun by then fails
+	e       *Engine
+	jobs    int // submitted and not done
+	slots   map[string]*mediaSlot
+	ready   []*mediaSlot // may be tried, in turn
+	running map[*mediaJob]struct{}
+	waits   waits     // for a time
+	ending  time.Time // in a stop: what has not begun by then fails
 }
 
 // mediaSlot is one slot's jobs.
@@ -270,7 +272,8 @@ func (q *mediaQueue) admit(l *loop, now time.Time) (wake time.Time) {
 		if s.first != nil {
 			q.try(s)
 		}
-		j.state = jobRunning
+		j.state, j.since = jobRunning, now.UnixNano()
+		q.runs(j)
 		l.active++
 		l.e.workers.do(mediaRun{l.e, j, l.turn(j.slot)})
 	}
@@ -306,6 +309,7 @@ func earlier(a, b time.Time) time.Time {
 // again holds a request that a middleware wants to be asked again.
 func (q *mediaQueue) again(l *loop, j *mediaJob) {
 	re := j.again
+	delete(q.running, j)
 	l.holdSlot(j.slot, re)
 	if re.Request != nil {
 		q.leave(j)
@@ -346,7 +350,15 @@ func (q *mediaQueue) drop(j *mediaJob) {
 	go q.e.finish(j, nil, context.Cause(j.ctx))
 }
 
+func (q *mediaQueue) runs(j *mediaJob) {
+	if q.running == nil {
+		q.running = make(map[*mediaJob]struct{})
+	}
+	q.running[j] = struct{}{}
+}
+
 func (q *mediaQueue) end(j *mediaJob) {
+	delete(q.running, j)
 	j.state, j.due = jobOver, nil
 	q.jobs--
 	q.leave(j)

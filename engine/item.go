@@ -31,8 +31,9 @@ func (r itemRun) run() {
 		return
 	}
 	e.counters.scraped.Add(1)
+	p.scraped.Store(true)
 	if f := e.settings.Trace.ItemScraped; f != nil {
-		e.guard("trace", func() { f(ctx, out) })
+		f(ctx, out)
 	}
 }
 
@@ -64,7 +65,7 @@ func (e *Engine) itemFailed(ctx context.Context, p *page, item any, err error) {
 		e.stats.Inc("item_dropped_reasons_count/" + drop.Reason)
 		e.log.Warn("item dropped", zap.Stringer("page", p), zap.String("why", drop.Reason))
 		if tr.ItemDropped != nil {
-			e.guard("trace", func() { tr.ItemDropped(ctx, item, err) })
+			tr.ItemDropped(ctx, item, err)
 		}
 	case errors.As(err, &stop):
 		p.keep.Store(true)
@@ -80,7 +81,7 @@ func (e *Engine) itemFailed(ctx context.Context, p *page, item any, err error) {
 		}
 		e.log.Error("item failed", fields...)
 		if tr.ItemError != nil {
-			e.guard("trace", func() { tr.ItemError(ctx, item, err) })
+			tr.ItemError(ctx, item, err)
 		}
 	}
 }

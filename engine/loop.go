@@ -20,12 +20,17 @@ type loop struct {
 
 	now     time.Time // when this turn began
 	active  int       // downloads that run, pages and media
+	loading int       // those of them that are pages
+	came    int       // pages that have a response
+	empty   bool      // SchedulerEmpty has been called since the queue had something
+	vain    int       // pages in a row that are done and have given no item; see inVain
 	pages   []*page   // leased, or Start, until they are acknowledged
 	tx      crawl.Tx
 	commits int               // handed to the scheduler, not yet applied
 	turns   map[string]uint64 // by slot: see turn
 
 	media mediaQueue
+	rates rates
 	crowd crowd
 
 	starting  bool // Start has not ended
@@ -136,6 +141,8 @@ func (l *loop) run() {
 		spare = evs
 
 		l.commit()
+		l.rates.note(&l.e.counters, now)
+		l.enough()
 		wake := l.admit(now)
 		l.letGo()
 		if l.e.killed.Err() != nil {
@@ -169,6 +176,11 @@ func (l *loop) run() {
 func (l *loop) handle(ev *event) {
 	switch ev.kind {
 	case pageLoaded:
+		l.loading--
+		ev.page.loaded = true
+		if ev.page.came {
+			l.came++
+		}
 		l.release(ev.page.slot)
 	case pageOutput:
 		l.takeOutput(ev.page)
@@ -258,6 +270,7 @@ func (l *loop) settle(p *page) {
 func (l *loop) finish(p *page) {
 	l.takeOutput(p)
 	l.remove(p)
+	l.inVain(p)
 	switch {
 	case p.keep.Load() || p.abandoned.Load() || p == l.startPage && !p.whole:
 		// Left as it is: the next run of the job does it again, so what it kept is of no use.
@@ -407,6 +420,7 @@ func (l *loop) committed(c *commit) {
 	st.filtered.Add(int64(seen))
 	enqueued := int64(len(c.tx.Push) - len(c.result.Seen) + len(c.tx.Nack) - len(c.result.SeenNacks))
 	st.enqueued.Add(enqueued)
+	st.enqueuedIn.Add(enqueued)
 	if enqueued > 0 {
 		l.idle = busy
 	}
@@ -446,7 +460,7 @@ func (l *loop) admit(now time.Time) (wake time.Time) {
 		return wake
 	}
 	e := l.e
-	room := e.settings.ConcurrentRequests - l.active
+	room := l.pagesLeft(e.settings.ConcurrentRequests - l.active)
 	if room <= 0 || l.behind() || e.starve(e.pagesFull) {
 		e.hungry.Store(false)
 		return wake
@@ -463,10 +477,24 @@ func (l *loop) admit(now time.Time) (wake time.Time) {
 		}
 	}
 	e.hungry.Store(len(leases) < room)
+	l.traceEmpty(len(leases) > 0)
 	for i := range leases {
 		l.begin(&leases[i])
 	}
 	return earlier(wake, pageWake)
+}
+
+// traceEmpty tells SchedulerEmpty that there is room for more than the queue has, once each time.
+func (l *loop) traceEmpty(some bool) {
+	f := l.e.settings.Trace.SchedulerEmpty
+	switch {
+	case f == nil:
+	case some || l.sched.Counts().Queued > 0:
+		l.empty = false
+	case !l.empty:
+		l.empty = true
+		f()
+	}
 }
 
 // maxWaitingBytes is how much of bodies may wait for a callback before no further page is asked.
@@ -485,6 +513,7 @@ func (l *loop) takeAll() bool {
 // begin starts a leased page. A lease that cannot be read fails, and takes no place.
 func (l *loop) begin(lease *crawl.Lease) {
 	l.e.counters.dequeued.Add(1)
+	l.e.counters.dequeuedFrom.Add(1)
 	if lease.Err != nil {
 		l.e.log.Error("a queued request cannot be read", zap.Error(lease.Err))
 		l.tx.Fail = append(l.tx.Fail, crawl.Failure{Lease: lease.ID, Kind: string(crawl.KindRequest), Reason: lease.Err.Error()})
@@ -494,8 +523,10 @@ func (l *loop) begin(lease *crawl.Lease) {
 	p := newPage(l.e, *lease)
 	p.slot = lease.Request.Slot()
 	p.turn = l.turn(p.slot)
+	p.since = l.now.UnixNano()
 	l.add(p)
 	l.active++
+	l.loading++
 	l.e.workers.do(p)
 }
 

@@ -100,6 +100,7 @@ func sights() map[string]sight {
 		"header-huge":     {page: "connection"},
 		"header-large":    {page: well},
 		"header-many":     {page: "connection"},
+		"header-crowd":    {page: "too-large"},
 		"header-endless":  {page: "connection"},
 		"header-no-colon": {page: "connection"},
 		"header-no-name":  {page: "connection"},

@@ -47,6 +47,7 @@ func (s *sink) Request(req *crawl.Request) (bool, error) {
 	}
 	push, err := crawl.NewPush(p.lease.ID, passed)
 	if err != nil {
+		e.stats.Inc("scheduler/unserializable")
 		return true, err
 	}
 	p.push(push)
@@ -70,7 +71,7 @@ func (s *sink) dropped(req *crawl.Request, err error) (bool, error) {
 		return true, err
 	}
 	if f := e.settings.Trace.RequestDropped; f != nil {
-		e.guard("trace", func() { f(req, err) })
+		f(req, err)
 	}
 	return s.goOn(), nil
 }

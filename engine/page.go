@@ -21,6 +21,7 @@ type page struct {
 	lease crawl.Lease
 	slot  string
 	turn  uint64 // see loop.turn
+	since int64  // when it was leased, in unix nanoseconds: a Time would make a page larger
 	index int    // Owned by the loop: where it stands in loop.pages, -1 if nowhere.
 
 	open      atomic.Int32 // the callback, and each item that has not left the last stage
@@ -30,6 +31,9 @@ type page struct {
 	emitted   atomic.Bool  // something was handed over
 	returned  atomic.Bool  // the callback has returned: it produces nothing more
 	hasItems  atomic.Bool
+	scraped   atomic.Bool // one of them has left the last stage
+	loaded    bool        // Owned by the loop: its download is over.
+	came      bool        // it has a response; set before the loop is told that it is loaded
 
 	lines *pageLines    // what feeds keep until the page is done; nil: there is no job
 	gate  *sync.RWMutex // Start's in a job, held for reading while something is handed over; Checkpoint comes between
@@ -77,6 +81,7 @@ func (p *page) run() {
 		return
 	}
 	e.counters.pages.Add(1)
+	p.came = true
 	if !p.enter(resp.Body.Size()) {
 		p.keep.Store(true)
 		_ = resp.Close()
@@ -196,7 +201,7 @@ func (p *page) erred(ctx context.Context, resp *crawl.Response, err error, out *
 	}
 	e.log.Error("callback failed", fields...)
 	if f := e.settings.Trace.SpiderError; f != nil {
-		e.guard("trace", func() { f(ctx, resp, err) })
+		f(ctx, resp, err)
 	}
 }
 
@@ -328,7 +333,7 @@ func (p *page) logFailure(err error) {
 		e.log.Log(level, "download failed", zap.Stringer("page", p), zap.Error(err))
 	}
 	if f := e.settings.Trace.RequestFailed; f != nil {
-		e.guard("trace", func() { f(p.lease.Request, err) })
+		f(p.lease.Request, err)
 	}
 }
 

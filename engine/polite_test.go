@@ -17,6 +17,8 @@ import (
 
 	"github.com/tulle-go/tulle/crawl"
 	"github.com/tulle-go/tulle/engine/crawltest"
+	"github.com/tulle-go/tulle/pipeline"
+	"github.com/tulle-go/tulle/pipeline/store"
 )
 
 // linked is a spider whose Start asks for n pages of a host, after its front page.
@@ -36,6 +38,7 @@ func linked(host string, n int) *crawl.Spider {
 type mortal struct {
 	crawltest.Site
 	down atomic.Bool
+	late time.Duration // how long the answer to /49 takes, of a host that was there when it was asked
 }
 
 // newMortal is one that breaks every connection to that host while it is down.
@@ -44,6 +47,9 @@ func newMortal() *mortal {
 	m.Site = crawltest.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if m.down.Load() && r.Host == "mortal.example" {
 			panic(http.ErrAbortHandler)
+		}
+		if r.URL.Path == "/49" {
+			time.Sleep(m.late)
 		}
 		fmt.Fprint(w, r.URL.Path)
 	}))
@@ -85,45 +91,49 @@ func TestACrawlWithADeadHostEnds(t *testing.T) {
 	})
 }
 
-// TestAHostThatIsRestartedLosesNothing takes a site away for ten minutes: its pages and its files wait for it.
+// TestAHostThatIsRestartedLosesNothing takes a site away for ten minutes: its pages and its files wait for it. It is tried after 1, 3, 7 and 15 minutes, although an answer
+// that was on its way may arrive when the host has been found to be out.
 func TestAHostThatIsRestartedLosesNothing(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const n = 200
-		site := newMortal()
-		var once sync.Once
-		spider := linked("mortal.example", n)
-		parse := spider.Parse
-		spider.Parse = func(ctx context.Context, r *crawl.Response, out *crawl.Out) error {
-			if r.URL.Path == "/50" {
-				once.Do(func() {
-					site.down.Store(true)
-					time.AfterFunc(10*time.Minute, func() { site.down.Store(false) })
-				})
+	for _, late := range []time.Duration{0, 3 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			const n = 200
+			site := newMortal()
+			site.late = late
+			var once sync.Once
+			spider := linked("mortal.example", n)
+			parse := spider.Parse
+			spider.Parse = func(ctx context.Context, r *crawl.Response, out *crawl.Out) error {
+				if r.URL.Path == "/50" {
+					once.Do(func() {
+						site.down.Store(true)
+						time.AfterFunc(10*time.Minute, func() { site.down.Store(false) })
+					})
+				}
+				if r.URL.Path != "/" {
+					out.Item(wants("http://mortal.example/file" + strings.TrimPrefix(r.URL.Path, "/")))
+					return nil
+				}
+				return parse(ctx, r, out)
 			}
-			if r.URL.Path != "/" {
-				out.Item(wants("http://mortal.example/file" + strings.TrimPrefix(r.URL.Path, "/")))
-				return nil
+			settings := filed()
+			settings.Order = crawl.OrderBreadth
+			begun := time.Now()
+			res := crawltest.Run(t, spider, settings, site.Site)
+			require.Equal(t, "finished", res.Reason)
+			require.Len(t, res.Items, n+1)
+			files := 0
+			for _, item := range res.Items {
+				files += len(filesOf(item))
 			}
-			return parse(ctx, r, out)
-		}
-		settings := filed()
-		settings.Order = crawl.OrderBreadth
-		begun := time.Now()
-		res := crawltest.Run(t, spider, settings, site.Site)
-		require.Equal(t, "finished", res.Reason)
-		require.Len(t, res.Items, n+1)
-		files := 0
-		for _, item := range res.Items {
-			files += len(filesOf(item))
-		}
-		require.Equal(t, n, files, "no file is missing")
-		require.Zero(t, res.Stats.Int("page_failed_count"))
-		require.Zero(t, res.Stats.Int("breaker/given_up"))
-		require.Positive(t, res.Stats.Int("breaker/close_count"))
-		require.Less(t, time.Since(begun), 16*time.Minute)
-		require.Less(t, site.MostAtOnce("mortal.example"), 9)
-	})
+			require.Equal(t, n, files, "no file is missing")
+			require.Zero(t, res.Stats.Int("page_failed_count"))
+			require.Zero(t, res.Stats.Int("breaker/given_up"))
+			require.Positive(t, res.Stats.Int("breaker/close_count"))
+			require.Less(t, time.Since(begun), 16*time.Minute)
+			require.Less(t, site.MostAtOnce("mortal.example"), 9)
+		})
+	}
 }
 
 // TestAHostThatWasNeverThereIsGivenUpSoon has more of them than the queue can hold back.
@@ -216,6 +226,49 @@ func TestAutoThrottleAtTheServer(t *testing.T) {
 			got := gaps(site, "slow.example")
 			require.GreaterOrEqual(t, len(got), 11)
 			require.Equal(t, c.want, got[:len(c.want)], name)
+		})
+	}
+}
+
+// TestAutoThrottleLearnsFromMedia has a host of files alone: its delay follows them as it follows pages, unless they say that it should not.
+func TestAutoThrottleLearnsFromMedia(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		knobs *crawl.Knobs
+		want  []time.Duration
+	}{
+		{nil, []time.Duration{5000 * ms, 3500 * ms, 2750 * ms, 2375 * ms, 2187500 * time.Microsecond, 2093750 * time.Microsecond}},
+		{&crawl.Knobs{DontAdjustDelay: true}, []time.Duration{5000 * ms, 5000 * ms, 5000 * ms, 5000 * ms, 5000 * ms, 5000 * ms}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			site := crawltest.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Host == "media.example" {
+					time.Sleep(2 * time.Second)
+				}
+				fmt.Fprint(w, r.URL.Path)
+			}))
+			spider := &crawl.Spider{Name: "pictures", StartURLs: []string{"http://pages.example/"}, Parse: func(_ context.Context, _ *crawl.Response, out *crawl.Out) error {
+				out.Item(map[string]any{"files": nil})
+				return nil
+			}}
+			settings := impolite()
+			settings.FixedDelay = true
+			settings.AutoThrottle.On = true
+			settings.ItemPipelines = []crawl.Stage{{Pipeline: &pipeline.FilesPipeline{
+				Store: new(store.Memory),
+				MediaRequests: func(context.Context, any) (reqs []*crawl.Request, _ error) {
+					for i := range 12 {
+						reqs = append(reqs, crawl.Get(fmt.Sprintf("http://media.example/%d", i), func(r *crawl.Request) { r.Knobs = c.knobs }))
+					}
+					return reqs, nil
+				},
+			}}}
+			res := crawltest.Run(t, spider, settings, site)
+			require.Equal(t, "finished", res.Reason)
+			got := gaps(site, "media.example")
+			require.Len(t, got, 11)
+			require.Equal(t, c.want, got[:len(c.want)])
 		})
 	}
 }

@@ -25,8 +25,11 @@ type Snapshot struct {
 	Items, Media int
 	// Starting says that Start has not ended.
 	Starting bool
+	// PagesPerMinute, ItemsPerMinute and MediaPerMinute are those of the last minute, or of as long as the crawl runs if that is less.
+	PagesPerMinute, ItemsPerMinute, MediaPerMinute float64
 	// Queue is what the scheduler holds.
 	Queue crawl.Counts
+	// Stats go on being counted.
 	Stats *crawl.Stats
 }
 
@@ -52,10 +55,12 @@ const snapshotPatience = 100 * time.Millisecond
 
 func (l *loop) snapshot() Snapshot {
 	e := l.e
+	l.rates.note(&e.counters, time.Now())
 	s := Snapshot{
 		State: "running", Elapsed: time.Since(e.began), Downloads: l.active, Pages: len(l.pages), Items: len(e.items),
 		Media: l.media.jobs, Starting: l.starting, Queue: l.sched.Counts(), Stats: e.stats,
 	}
+	s.PagesPerMinute, s.ItemsPerMinute, s.MediaPerMinute = l.rates.perMinute(&e.counters, e.began, time.Now())
 	switch {
 	case l.stopping:
 		s.State = "stopping"
@@ -63,6 +68,51 @@ func (l *loop) snapshot() Snapshot {
 		s.State = "paused"
 	}
 	return s
+}
+
+// rates remembers counts of the last minute. Owned by the loop.
+type rates struct {
+	samples [rateSamples]rateSample
+	n       int // taken
+}
+
+type rateSample struct {
+	at                  time.Time
+	pages, items, media int64
+}
+
+const (
+	rateEvery   = 5 * time.Second
+	rateSamples = 14 // more than a minute of them
+)
+
+// note takes a sample, if it is time. While nothing happens nobody asks, and nothing changes.
+func (r *rates) note(c *counters, now time.Time) {
+	if r.n > 0 && now.Sub(r.samples[(r.n-1)%rateSamples].at) < rateEvery {
+		return
+	}
+	r.samples[r.n%rateSamples] = c.sample(now)
+	r.n++
+}
+
+func (c *counters) sample(now time.Time) rateSample {
+	return rateSample{now, c.pages.Value(), c.scraped.Value(), c.files.Value()}
+}
+
+// perMinute are pages, items and files since the last sample that is a minute old; or since the crawl began, if there is none.
+func (r *rates) perMinute(c *counters, began, now time.Time) (pages, items, media float64) {
+	since := rateSample{at: began}
+	for i := max(0, r.n-rateSamples); i < r.n; i++ {
+		if s := r.samples[i%rateSamples]; now.Sub(s.at) >= time.Minute {
+			since = s
+		}
+	}
+	minutes := min(now.Sub(since.at), time.Minute+rateEvery).Minutes()
+	if minutes <= 0 {
+		return 0, 0, 0
+	}
+	s := c.sample(now)
+	return float64(s.pages-since.pages) / minutes, float64(s.items-since.items) / minutes, float64(s.media-since.media) / minutes
 }
 
 // report logs how the crawl goes, every Log.StatsInterval, until the returned function is called.
@@ -125,11 +175,11 @@ func (e *Engine) traceCommit(c *commit) {
 		switch {
 		case err != nil:
 		case !drop:
-			e.guard("trace", func() { tr.RequestScheduled(req) })
+			tr.RequestScheduled(req)
 		default:
 			e.log.Debug("request dropped as seen before", zap.Stringer("page", req))
 			if tr.RequestDropped != nil {
-				e.guard("trace", func() { tr.RequestDropped(req, crawl.IgnoreRequest("duplicate")) })
+				tr.RequestDropped(req, crawl.IgnoreRequest("duplicate"))
 			}
 		}
 	}

@@ -116,7 +116,7 @@ func (l *loop) started(err error) {
 		l.e.stats.Inc("spider_exceptions/" + errorName(err))
 		l.because(reasonStartError)
 		if f := l.e.settings.Trace.SpiderError; f != nil {
-			l.e.guard("trace", func() { f(l.e.killed, nil, err) })
+			f(l.e.killed, nil, err)
 		}
 	}
 }
@@ -142,11 +142,11 @@ func (l *loop) idleAnswered(err error) {
 	if l.idle == asking {
 		l.idle = idleDone
 	}
-	switch {
-	case errors.As(err, &stop):
-		l.because(stop.Reason)
+	switch { // as in Scrapy, one who wants it open has his way
 	case errors.Is(err, crawl.ErrDontClose):
 		l.idle, l.idleAgain = idleWait, time.Now().Add(idleInterval)
+	case errors.As(err, &stop):
+		l.because(stop.Reason)
 	case err != nil:
 		l.e.log.Error("idle hook failed", zap.Error(err))
 	}

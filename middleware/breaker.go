@@ -105,13 +105,13 @@ func (b *breaker) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respons
 	resp, err := b.next.Fetch(ctx, req)
 	if err == nil {
 		judged = true
-		b.answered(key, req)
+		b.answered(key, req, trial)
 		return resp, nil
 	}
 	switch failed, answered := sign(ctx, err); {
 	case answered:
 		judged = true
-		b.answered(key, req)
+		b.answered(key, req, trial)
 	case failed != nil:
 		judged = true
 		return nil, b.failed(key, req, trial, failed, err)
@@ -134,7 +134,7 @@ func sign(ctx context.Context, err error) (failed *crawl.DownloadError, answered
 			return nil, false
 		}
 		return failed, false
-	case crawl.KindTruncated, crawl.KindTooLarge, crawl.KindEncoding:
+	case crawl.KindTruncated, crawl.KindTooLarge, crawl.KindEncoding, crawl.KindStopped:
 		return nil, true
 	}
 	return nil, false
@@ -172,14 +172,17 @@ func (b *breaker) back(h *health, req *crawl.Request, after time.Duration, err e
 	return again
 }
 
-// answered notes that a host is there.
-func (b *breaker) answered(key breakerKey, req *crawl.Request) {
+// answered notes that a host is there. Only a trial's answer ends an outage: whatever else is answered meanwhile had left before the host was found to be out.
+func (b *breaker) answered(key breakerKey, req *crawl.Request, trial bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	h := b.health(key)
 	h.known = true
 	if h.answers++; h.answers+h.failures >= ofLate {
 		h.answers, h.failures = h.answers/2, h.failures/2
+	}
+	if h.out != nil && !trial {
+		return
 	}
 	if len(b.runs) > 0 {
 		delete(b.runs, req.Slot())

@@ -202,6 +202,35 @@ func TestBreakerTriesOneAtATime(t *testing.T) {
 	})
 }
 
+// TestBreakerIsNotEndedByALateAnswer has an answer to a request that left before the host was found to be out.
+func TestBreakerIsNotEndedByALateAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t)
+		const url = "http://example.com/"
+		wire, let := b.f.(*breaker).next, make(chan struct{})
+		b.f.(*breaker).next = crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+			<-let
+			return &crawl.Response{Request: req, URL: req.URL, Status: 200}, nil
+		})
+		answer := make(chan error, 1)
+		go func() { answer <- b.ask(t, url) }()
+		synctest.Wait()
+		b.f.(*breaker).next = wire
+		b.fail(t, url, wireErr(crawl.KindRefused))
+		close(let)
+		require.NoError(t, <-answer)
+		b.err = nil
+		again, ok := errors.AsType[*crawl.RescheduleError](b.ask(t, url))
+		require.True(t, ok, "it is left alone")
+		require.Equal(t, time.Minute, again.HoldSlot)
+		time.Sleep(time.Minute)
+		require.NoError(t, b.ask(t, url))
+		require.EqualValues(t, 1, b.Stats.Int("breaker/trial_count"))
+		require.EqualValues(t, 1, b.Stats.Int("breaker/close_count"))
+	})
+}
+
 // TestBreakerNeverTripsForAFlakyHost asks hosts a hundred thousand times that fail as often as they answer, or much more often.
 func TestBreakerNeverTripsForAFlakyHost(t *testing.T) {
 	t.Parallel()

@@ -106,7 +106,7 @@ func (c *compression) decode(req *crawl.Request, resp *crawl.Response) error {
 	}
 	defer func() { _ = r.Close() }() // it gives back its decoders
 
-	src := &tolerant{r: r, truncated: c.allowTruncated}
+	src := &tolerant{r: r, truncated: c.allowTruncated || resp.Has(truncatedFlag)}
 	body, err := c.read(src)
 	if err != nil {
 		return c.failed(req, err)

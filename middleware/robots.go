@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,7 +42,7 @@ func Robots(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
 		names = agents{set.UserAgent}
 	}
 	return &robots{
-		next: next, log: env.Log, stats: env.Stats, forbidden: env.Stats.Counter("robotstxt/forbidden"),
+		next: next, log: env.Log, stats: env.Stats, trace: &env.Settings.Trace, forbidden: env.Stats.Counter("robotstxt/forbidden"),
 		agents: names, sameForAll: set.UserAgent != "", maxDelay: set.MaxDelay,
 		known: make(map[robotsKey]robotsFile), flights: make(map[robotsKey]chan struct{}),
 	}, nil
@@ -64,6 +65,7 @@ type robots struct {
 	next      crawl.Fetcher
 	log       *zap.Logger
 	stats     *crawl.Stats
+	trace     *crawl.Trace
 	forbidden *crawl.Counter
 
 	agents     agents // whose groups count
@@ -275,6 +277,7 @@ func (r *robots) read(ctx context.Context, key robotsKey, header string, f crawl
 	case resp.Status >= 500 || resp.Status == http.StatusTooManyRequests || resp.Status < 200:
 		return unread(errors.New(statusReason(resp.Status)))
 	case resp.Status >= 300:
+		r.tell(key, allowAll, nil)
 		return file
 	}
 	body, err := head(resp, robotstxt.MaxSize+1)
@@ -285,11 +288,21 @@ func (r *robots) read(ctx context.Context, key robotsKey, header string, f crawl
 	if agent == "" {
 		agent = r.agents.of(req.URL)
 	}
-	file.rules = robotstxt.Parse(body).Agent(agent)
+	parsed := robotstxt.Parse(body)
+	file.rules = parsed.Agent(agent)
+	r.tell(key, file.rules, parsed.Sitemaps())
 	if !markup(body) {
 		file.cost += len(body)
 	}
 	return file
+}
+
+// tell tells Trace.RobotsParsed of a file.
+func (r *robots) tell(key robotsKey, rules *robotstxt.Rules, sitemaps []string) {
+	if f := r.trace.RobotsParsed; f != nil {
+		delay, _ := rules.CrawlDelay()
+		f(key.origin(), crawl.RobotsFile{Allowed: rules.Allowed, Delay: delay, Sitemaps: slices.Clone(sitemaps)})
+	}
 }
 
 var errTooManyRedirects = errors.New("too many redirects")

@@ -100,6 +100,7 @@
 //	IMAGES_EXPIRES, FILES_EXPIRES                images.expires, files.expires, in days; 0 is always download
 //	IMAGES_STORE_S3_ACL, FILES_STORE_S3_ACL      images.aws.acl, files.aws.acl
 //	IMAGES_STORE_GCS_ACL, FILES_STORE_GCS_ACL    images.gcs.acl, files.gcs.acl
+//	FEED_STORAGE_S3_ACL, FEED_STORAGE_GCS_ACL    aws.acl, gcs.acl: feeds are stored by these too
 //	AWS_REGION_NAME, AWS_ENDPOINT_URL            aws.region, aws.endpoint
 //	AWS_VERIFY                                   the opposite of aws.insecure_tls
 //	CONCURRENT_REQUESTS_PER_DOMAIN               concurrent_per_host
@@ -144,6 +145,7 @@
 //	too-large        more than media.max_size              raise it
 //	encoding         a broken Content-Encoding             compression.off asks for none
 //	proxy            it is down, or lets nothing through    the error names it and says why; forgotten
+//	stopped          a hook stopped the download           the hook is the program's own: see crawl.StopDownload
 //	browser          the rendering browser ended or froze  it is started again; forgotten
 //	request          the URL can't be asked                mend what the spider extracts; file: and s3: are for MediaRequests to name
 //	filtered         robots.txt, or media.obey_allowed_domains, or a hook's IgnoreRequest; told at debug level: see media.ignore_robots

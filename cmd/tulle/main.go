@@ -8,6 +8,7 @@ import (
 	ftphandler "github.com/tulle-go/tulle/downloader/ftp"
 	s3handler "github.com/tulle-go/tulle/downloader/s3"
 	"github.com/tulle-go/tulle/middleware/cachedb"
+	"github.com/tulle-go/tulle/pipeline/feed/parquet"
 	"github.com/tulle-go/tulle/pipeline/store/ftp"
 	"github.com/tulle-go/tulle/pipeline/store/gcs"
 	"github.com/tulle-go/tulle/pipeline/store/s3"
@@ -33,6 +34,9 @@ func main() {
 			},
 			CacheStorages: map[string]crawl.OpenCacheStorage{
 				"embedded": cachedb.Open,
+			},
+			Formats: map[string]crawl.FeedFormat{
+				"parquet": parquet.Format,
 			},
 			Renderer: browser.Open,
 			Job:      jobdir.Open, InspectJob: jobdir.Inspect,

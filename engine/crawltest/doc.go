@@ -1,8 +1,8 @@
 // Package crawltest is the test harness for spiders, pipelines and middlewares.
 //
-// [Call] gives one saved page to one callback. [Run] crawls a whole spider against a [Site]: a folder of pages, or an http.Handler. Nothing listens on a port: real
-// HTTP goes over connections in memory, for every host name, http and https. The site can hold a response until the test lets it go, or refuse a host's connections, and
-// knows what was asked, when, and how much at once.
+// [Call] gives one saved page to one callback. [Checks] holds a spider against what it declares of saved pages. [Run] crawls a whole spider against a [Site]: a folder of
+// pages, or an http.Handler. Nothing listens on a port: real HTTP goes over connections in memory, for every host name, http and https. The site can hold a response
+// until the test lets it go, or refuse a host's connections, and knows what was asked, when, and how much at once.
 //
 // A spider's first test:
 //

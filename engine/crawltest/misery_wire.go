@@ -121,6 +121,7 @@ func illHeaders() []ill {
 		{name: "header-huge", does: "Sends a header of 300 KiB.", answer: with("X-Huge: " + strings.Repeat("x", manyKiB<<10) + "\r\n")},
 		{name: "header-large", does: "Sends a header of 100 KiB.", answer: with("X-Large: " + strings.Repeat("x", 100<<10) + "\r\n")},
 		{name: "header-many", does: "Sends 20,000 headers.", answer: with(strings.Repeat("X-Many: and more\r\n", 20_000))},
+		{name: "header-crowd", does: "Sends 10,000 headers in little room.", answer: with(strings.Repeat("X-Crowd: 1\r\n", 10_000))},
 		{name: "header-endless", does: "Sends headers and no end of them.", answer: repeats(ok200, strings.Repeat("X-More: and more\r\n", 100), 0)},
 		{name: "header-no-colon", does: "Sends a header without a colon.", answer: with("X-Header and its value\r\n")},
 		{name: "header-no-name", does: "Sends a header without a name.", answer: with(": value\r\n")},

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -27,9 +28,13 @@ const (
 
 // Feeds are open places for items. They are the last stage of a crawl.
 type Feeds struct {
-	env   *crawl.Env
-	feeds []*feed
-	past  *past // nil without a job
+	env     *crawl.Env
+	feeds   []*feed
+	past    *past // nil without a job
+	texts   sync.Pool
+	uploads *uploads
+	ticking chan struct{} // closed to end the goroutine that looks at the clock; nil: there is none
+	ticked  chan struct{} // closed by it
 }
 
 var (
@@ -37,26 +42,28 @@ var (
 	_ crawl.Pipeline = (*Feeds)(nil)
 )
 
-// Open opens all feeds, or none. What stands in them is not touched before the stage is opened: until then Undo leaves everything as it was.
+// Open opens all feeds, or none. What stands in them is not touched before the stage is opened: until then Undo leaves everything as it was. When ctx ends, Close waits
+// for what is on its way to stores no longer than it must.
 //
 // In a job (env.State is not nil) a feed that the job has written to goes on behind the last record that was committed. It is an error if the file is no longer what
 // the job has left.
 func Open(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, error) {
-	s := &Feeds{env: env}
+	s := &Feeds{env: env, uploads: newUploads(ctx)}
 	if env.State != nil {
 		var err error
 		if s.past, err = readPast(env); err != nil {
 			return nil, err
 		}
 	}
+	began := time.Now()
 	for _, conf := range feeds {
-		f, err := open(ctx, conf, env, s.past)
+		f, err := s.open(ctx, conf, began)
 		if err == nil {
 			s.feeds = append(s.feeds, f)
 			err = s.apart(f)
 		}
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("feed %s: %w", conf.URI, err), s.Undo())
+			return nil, errors.Join(fmt.Errorf("feed %s: %w", redacted(conf.URI), err), s.Undo())
 		}
 	}
 	if s.past != nil {
@@ -65,15 +72,25 @@ func Open(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, erro
 	return s, nil
 }
 
+// Complete is for a job that is finished: what its last process has not put in place before it was killed is put there. Feeds that have all in their place are not
+// touched.
+func Complete(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, error) {
+	feeds = slices.DeleteFunc(slices.Clone(feeds), func(conf crawl.Feed) bool { return !keptApart(conf, env) })
+	s, err := Open(ctx, env, feeds)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.Open(ctx, env)
+	return s, err
+}
+
 // apart is an error if f, the last feed, goes where another one goes.
 func (s *Feeds) apart(f *feed) error {
 	for _, other := range s.feeds[:len(s.feeds)-1] {
-		if f.kind == "stdout" && other.kind == "stdout" {
+		if f.storage == stdoutStorage && other.storage == stdoutStorage {
 			return errors.New("standard output is another feed's already")
 		}
-		a, aFile := f.file.(*file)
-		b, bFile := other.file.(*file)
-		if aFile && bFile && os.SameFile(a.info, b.info) {
+		if f.storage == fileStorage && other.storage == fileStorage && sameFile(f.part, other.part) || f.remote != nil && f.uri == other.uri {
 			return errors.New("this file is another feed's already")
 		}
 	}
@@ -82,11 +99,13 @@ func (s *Feeds) apart(f *feed) error {
 
 // Undo closes the feeds of a crawl that does not start. Files and folders that opening has made are removed.
 func (s *Feeds) Undo() error {
+	s.stopTicking()
 	var errs []error
 	for _, f := range s.feeds {
-		errs = append(errs, f.undo())
+		errs = append(errs, f.undo(), f.closeStore())
 	}
 	s.feeds = nil
+	s.uploads.cancel()
 	return errors.Join(errs...)
 }
 
@@ -99,7 +118,7 @@ func (s *Feeds) Stage() crawl.Stage {
 func (s *Feeds) Open(context.Context, *crawl.Env) (crawl.Pipeline, error) {
 	for _, f := range s.feeds {
 		if err := f.begin(); err != nil {
-			return nil, errors.Join(fmt.Errorf("feed %s: %w", f.conf.URI, err), s.Undo())
+			return nil, errors.Join(fmt.Errorf("feed %s: %w", f.shown, err), s.Undo())
 		}
 	}
 	if s.past != nil {
@@ -107,22 +126,31 @@ func (s *Feeds) Open(context.Context, *crawl.Env) (crawl.Pipeline, error) {
 			return nil, errors.Join(err, s.Undo())
 		}
 	}
+	for _, f := range s.feeds {
+		f.resend()
+	}
+	s.startTicking()
 	return s, nil
 }
 
-// Process writes the item to all feeds; in a job it has the record kept with the item's page, to be written when that is done. An item that cannot be encoded
+// Process writes the item to all feeds that want it; in a job it has the record kept with the item's page, to be written when that is done. An item that cannot be encoded
 // fails alone; a feed that cannot be written ends the crawl, for going on would lose items. The other feeds get what is still in flight.
 func (s *Feeds) Process(ctx context.Context, item any) (any, error) {
+	one := &shared{item: item, from: &s.texts}
+	defer one.done()
 	var failed, stop error
 	for _, f := range s.feeds {
-		err := f.write(ctx, item)
+		if !f.chooser.wants(item) {
+			continue
+		}
+		err := f.write(ctx, one)
 		var w *writeError
 		switch {
 		case err == nil:
 		case errors.As(err, &w):
 			stop = crawl.CloseSpider(w.reason())
 		default:
-			failed = errors.Join(failed, fmt.Errorf("feed %s: %w", f.conf.URI, err))
+			failed = errors.Join(failed, fmt.Errorf("feed %s: %w", f.shown, err))
 		}
 	}
 	switch {
@@ -134,23 +162,41 @@ func (s *Feeds) Process(ctx context.Context, item any) (any, error) {
 	return item, nil
 }
 
-// Close ends all feeds. Its error says which lost items. In a job the scheduler is closed before: what it was told by Append is not said again.
+// Close ends all feeds, and waits until what goes to stores is there. Its error says which lost items, or where they are kept. In a job the scheduler is closed before: what
+// it was told by Append is not said again.
 func (s *Feeds) Close() error {
+	s.stopTicking()
 	var errs []error
 	for _, f := range s.feeds {
-		switch err := f.close(); {
-		case err == nil:
-			s.env.Stats.Inc("feedexport/success_count/" + f.kind)
-			continue
-		case !f.told:
-			errs = append(errs, fmt.Errorf("feed %s: %w", f.conf.URI, err))
+		if err := f.close(); err != nil && !f.told {
+			errs = append(errs, fmt.Errorf("feed %s: %w", f.shown, err))
 		}
-		s.env.Stats.Inc("feedexport/failed_count/" + f.kind)
+	}
+	s.awaitUploads()
+	for _, f := range s.feeds {
+		for _, err := range f.takeUnplaced() {
+			errs = append(errs, fmt.Errorf("feed %s: %w", f.shown, err))
+		}
+		if err := f.closeStore(); err != nil {
+			s.env.Log.Warn("feed's store not closed", zap.String("feed", f.shown), zap.Error(err))
+		}
 	}
 	if s.past != nil {
 		errs = append(errs, s.past.forgetStarts(s.feeds))
 	}
 	return errors.Join(errs...)
+}
+
+// Results are what became of the feeds, after Close: one for each, its batches together. Batch is how many there were.
+func (s *Feeds) Results() []crawl.FeedResult {
+	var all []crawl.FeedResult
+	for _, f := range s.feeds {
+		f.placing.Lock()
+		r := f.total
+		f.placing.Unlock()
+		all = append(all, r)
+	}
+	return all
 }
 
 // writeError says that the feed's place does not take what is written, in contrast to an item that cannot be encoded.
@@ -176,22 +222,28 @@ func (e *writeError) reason() string {
 	return ReasonFailed
 }
 
-// feed is one open feed.
+// feed is one feed: items that go to one file after the other, or to one for the whole crawl.
 type feed struct {
-	conf         crawl.Feed
-	kind         string // its target, for stats
-	format       string
-	file         crawl.FeedFile
-	rw           crawl.FeedRewriter // file, if it can be read and cut: its end is written behind each record, and over it the next one
-	size         int64              // what stood in it when it was opened
+	conf     crawl.Feed // with what it does not say itself
+	shown    string     // its URI without a password
+	storage  string     // its target, for stats
+	format   string
+	template *uriTemplate
+	target   crawl.FeedTarget // nil: remote
+	remote   *remote          // nil: target
+	newEnc   func() (crawl.FeedEncoder, error)
+	builds   bool   // the format makes files at their end
+	pack     string // how it is compressed, "" if not
+	chooser  chooser
+	env      *crawl.Env
+	log      *zap.Logger
+	uploads  *uploads
+
 	between, end []byte
-	log          *zap.Logger
 
 	// In a job.
-	inJob     bool
-	key       string    // of its position in the state
-	from      *position // where it goes on, nil if it begins
-	committed bool      // from is what the job has committed, not only where it began
+	past *past
+	key  string // of its position in the state
 
 	encoding sync.Mutex
 	enc      crawl.FeedEncoder // Guarded by encoding.
@@ -201,144 +253,115 @@ type feed struct {
 	buffers sync.Pool // of *[]byte, to encode in
 
 	mu       sync.Mutex
-	at       spot     // Guarded by mu.
-	empty    []byte   // Guarded by mu: what it holds as long as it has nothing.
-	buf      []byte   // Guarded by mu.
-	journal  *copying // Guarded by mu: nil before the first Append.
-	appended bool     // Guarded by mu: Append has tried to write.
-	told     bool     // Guarded by mu: Append has returned the failure.
+	*part              // Guarded by mu: nil between two batches.
+	batch    int       // Guarded by mu: the number of the last part that was opened, 0 without batches.
+	batched  time.Time // Guarded by mu: when it began.
+	written  int64     // Guarded by mu: items in parts that are closed.
+	safe     int       // Guarded by mu: the batch of the last position that is known to be committed.
+	given    int       // Guarded by mu: that of the last position that Append has returned.
+	buf      []byte    // Guarded by mu.
+	journal  *copying  // Guarded by mu: nil before the first Append.
+	appended bool      // Guarded by mu: Append has tried to write.
+	told     bool      // Guarded by mu: Append has returned the failure.
+	closed   bool      // Guarded by mu.
 
 	failed atomic.Pointer[writeError] // the first failure to write; nothing is written after it
-}
 
-// spot is how far a feed has come.
-type spot struct {
-	begun   bool   // there is something in it, or its head has been written
-	records bool   // there are records
-	first   []byte // goes before the next record
-	offset  int64  // where that goes, in a file
-	items   int64  // what this crawl, or job, has written
+	placing  sync.Mutex
+	queue    []*part          // Guarded by placing: parts that are to be put in their places.
+	busy     bool             // Guarded by placing: a goroutine does so.
+	kept     map[int]string   // Guarded by placing: folders of batches that are in their places, which nothing but a crash before the next commit would need.
+	unplaced []error          // Guarded by placing: why parts are not in theirs.
+	total    crawl.FeedResult // Guarded by placing.
 }
 
 // open finds format and target, opens the place, and finds where to go on in it. It changes nothing.
-func open(ctx context.Context, conf crawl.Feed, env *crawl.Env, past *past) (*feed, error) {
-	name := conf.Format
-	if name == "" {
-		name = formatOf(conf.URI)
-	}
-	format := env.Settings.Parts.Formats[name]
-	if format == nil {
-		format = formats()[name]
-	}
-	if format == nil {
-		return nil, fmt.Errorf("no format %q; there are %s", name, names(formats(), env.Settings.Parts.Formats))
-	}
-	enc, err := format(conf)
-	if err != nil {
+func (s *Feeds) open(ctx context.Context, conf crawl.Feed, began time.Time) (*feed, error) {
+	env := s.env
+	f := &feed{shown: redacted(conf.URI), env: env, log: env.Log, past: s.past, uploads: s.uploads, kept: make(map[int]string)}
+	var err error
+	if f.conf, err = settle(conf, env); err != nil {
 		return nil, err
 	}
-	kind := scheme(conf.URI)
-	target := env.Settings.Parts.Targets[kind]
-	if target == nil {
-		target = targets()[kind]
-	}
-	if target == nil {
-		return nil, fmt.Errorf("no feed target %q; there are %s", kind, names(targets(), env.Settings.Parts.Targets))
-	}
-	place, err := target(ctx, conf, env)
-	if err != nil {
+	f.total = crawl.FeedResult{Feed: f.shown, URI: f.shown}
+	f.chooser = chooser{types: f.conf.Types, filter: f.conf.Filter}
+	if f.template, err = newTemplate(&f.conf, env, began); err != nil {
 		return nil, err
 	}
-	switch kind {
-	case "":
-		kind = "file"
-	case "-":
-		kind = "stdout"
+	if err := f.findFormat(); err != nil {
+		return nil, err
 	}
-	f := &feed{conf: conf, kind: kind, format: name, file: place, enc: enc, between: enc.Between(), end: enc.End(), log: env.Log}
-	f.rw, _ = place.(crawl.FeedRewriter)
-	if err := f.look(past); err != nil {
-		return nil, errors.Join(err, f.undo())
+	if err := f.findTarget(ctx); err != nil {
+		return nil, err
+	}
+	if err := f.openFirst(ctx, began); err != nil {
+		return nil, errors.Join(err, f.undo(), f.closeStore())
 	}
 	return f, nil
 }
 
-// look finds where to go on in a file.
-func (f *feed) look(past *past) (err error) {
-	f.inJob = past != nil
-	if f.rw == nil {
-		return nil
+// findFormat makes the encoder.
+func (f *feed) findFormat() (err error) {
+	name := formatName(&f.conf)
+	format := f.env.Settings.Parts.Formats[name]
+	if format == nil {
+		format = formats()[name]
 	}
-	if f.size, err = f.rw.Size(); err != nil {
+	if format == nil {
+		return fmt.Errorf("no format %q; there are %s", name, names(formats(), f.env.Settings.Parts.Formats))
+	}
+	f.format, f.total.Format = name, name
+	f.newEnc = func() (crawl.FeedEncoder, error) {
+		enc, err := format(f.conf)
+		if p, ok := enc.(crawl.FeedPreparer); ok && err == nil {
+			err = p.Prepare(f.env)
+		}
+		return enc, err
+	}
+	if f.enc, err = f.newEnc(); err != nil {
 		return err
 	}
-	if f.inJob {
-		if err := past.find(f); err != nil || f.from != nil {
+	if _, f.builds = f.enc.(crawl.FeedBuilder); f.builds {
+		if ext := path.Ext(f.conf.URI); packedEnds[strings.ToLower(ext)] != "" {
+			return fmt.Errorf("%s compresses what is in it: leave %s out of the name; compress says how", f.format, ext)
+		}
+		f.enc = framed{f.enc}
+	} else if f.pack = packing(&f.conf); f.pack != "" {
+		if _, err := newPacker(f.pack, f.conf.Level); err != nil {
 			return err
 		}
 	}
-	if f.size == 0 || f.conf.Overwrite {
-		return nil
-	}
-	return f.goOn(f.size)
-}
-
-// goOn finds where to append in a file of size bytes.
-func (f *feed) goOn(size int64) error {
-	app, ok := f.enc.(crawl.FeedAppender)
-	if !ok {
-		return fmt.Errorf("format %s cannot be appended to; overwrite it", f.format)
-	}
-	end, err := app.Append(f.rw, size)
-	f.at = spot{begun: true, records: end.Records, first: end.First, offset: end.Offset}
-	f.hasHead = true
-	return err
-}
-
-// formatOf is the format that a file's name asks for.
-func formatOf(uri string) string {
-	switch ext := strings.ToLower(path.Ext(uri)); ext {
-	case ".jsonl", ".jl", ".ndjson", "":
-		return "jsonl"
-	default:
-		return ext[1:]
-	}
-}
-
-// begin empties the place if it is overwritten, and makes it complete: it may get no item. It is called before the first item.
-func (f *feed) begin() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	switch {
-	case f.rw == nil:
-		return nil
-	case f.from != nil && f.from.Bytes > 0:
-		return f.restore()
-	case f.at.begun:
-		return nil
-	}
-	if f.size > 0 {
-		if err := f.rw.Truncate(0); err != nil {
-			return err
-		}
-	}
-	if f.conf.SkipEmpty {
-		return nil
-	}
-	empty, err := f.enc.Begin(nil)
-	if err != nil {
-		return err
-	}
-	empty = append(empty, f.end...)
-	if err := f.flush(empty); err != nil {
-		return err
-	}
-	f.empty = empty
+	f.between, f.end = f.enc.Between(), f.enc.End()
 	return nil
 }
 
+// formatName is the format that a feed asks for, itself or by its file's name.
+func formatName(conf *crawl.Feed) string {
+	name := strings.ToLower(conf.Format)
+	if name == "" {
+		uri := conf.URI
+		if ext := path.Ext(uri); packedEnds[strings.ToLower(ext)] != "" {
+			uri = strings.TrimSuffix(uri, ext)
+		}
+		name = strings.TrimPrefix(strings.ToLower(path.Ext(uri)), ".")
+	}
+	switch name {
+	case "", "jl", "ndjson", "jsonlines":
+		return "jsonl"
+	}
+	return name
+}
+
+// form is what the job's state calls what is written.
+func (f *feed) form() string {
+	if f.pack == "" {
+		return f.format
+	}
+	return f.format + " in " + f.pack
+}
+
 // write appends an item, or keeps its record with the page. A writeError is for good; after any other the next item may be better.
-func (f *feed) write(ctx context.Context, item any) error {
+func (f *feed) write(ctx context.Context, item *shared) error {
 	if w := f.failed.Load(); w != nil {
 		return w
 	}
@@ -347,32 +370,46 @@ func (f *feed) write(ctx context.Context, item any) error {
 		buf = new([]byte)
 	}
 	defer f.buffers.Put(buf)
-	framed, err := f.encode((*buf)[:0], item)
-	*buf = framed
+	record, err := f.encode((*buf)[:0], item)
+	*buf = record
 	if err != nil {
 		return err
 	}
-	if f.inJob {
-		if kept, err := crawl.KeepWithPage(ctx, f, frame(framed)); kept || err != nil {
+	if f.past != nil {
+		if kept, err := crawl.KeepWithPage(ctx, f, frame(record)); kept || err != nil {
 			return err
 		}
 	}
-	return f.put(framed[frameRoom:])
+	return f.put(record[frameRoom:])
 }
 
 // encode appends an item's record, behind room for a frame. The first one fixes what stands before all records.
-func (f *feed) encode(dst []byte, item any) ([]byte, error) {
+func (f *feed) encode(dst []byte, item *shared) ([]byte, error) {
+	var text []byte
+	quick, fast := f.enc.(fromJSON)
+	if fast {
+		var err error
+		if text, err = item.json(); err != nil {
+			return dst, err
+		}
+	}
 	f.encoding.Lock()
 	defer f.encoding.Unlock()
 	var head []byte
 	if !f.hasHead {
 		var err error
-		if head, err = f.enc.Begin(item); err != nil {
+		if head, err = f.enc.Begin(item.item); err != nil {
 			return dst, err
 		}
 	}
 	var room [frameRoom]byte
-	dst, err := f.enc.Record(append(dst, room[:]...), item)
+	dst = append(dst, room[:]...)
+	var err error
+	if fast {
+		dst, err = quick.recordJSON(dst, item.item, text)
+	} else {
+		dst, err = f.enc.Record(dst, item.item)
+	}
 	if err == nil && !f.hasHead {
 		f.hasHead, f.head = true, head
 	}
@@ -386,25 +423,53 @@ func (f *feed) put(record []byte) error {
 	if w := f.failed.Load(); w != nil {
 		return w
 	}
-	next := f.at
-	buf := append(f.before(f.buf[:0], &next), record...)
-	next.offset += int64(len(buf))
-	if f.rw != nil {
-		buf = append(buf, f.end...)
+	err := f.room()
+	if err == nil {
+		err = f.putRecord(record)
 	}
-	f.buf = buf
-	if err := f.flush(buf); err != nil {
-		w := f.fail(err)
-		if w.reason() == ReasonFailed {
-			f.log.Error("feed cannot be written", zap.String("feed", f.conf.URI), zap.Error(err))
-		}
-		return w
+	if err == nil && f.full() {
+		err = f.finishPart()
 	}
-	f.at = next
-	return nil
+	if err == nil {
+		return nil
+	}
+	w := f.fail(err)
+	if w.reason() == ReasonFailed {
+		f.log.Error("feed cannot be written", zap.String("feed", f.shown), zap.Error(err))
+	}
+	return w
 }
 
-// before appends what must stand before the next record, and counts that.
+// room sees to it that there is a part for the next record. Called with mu held.
+func (f *feed) room() error {
+	if f.part != nil && !f.full() {
+		return nil
+	}
+	if f.part != nil {
+		if err := f.finishPart(); err != nil {
+			return err
+		}
+	}
+	return f.nextPart()
+}
+
+// full reports whether the batch takes no more. Called with mu held.
+func (f *feed) full() bool {
+	n := f.at.items - f.written
+	return n > 0 && f.batchFull(n)
+}
+
+// batchFull reports whether a batch with n items takes no more. Called with mu held.
+func (f *feed) batchFull(n int64) bool {
+	return f.conf.BatchItems > 0 && n >= int64(f.conf.BatchItems) || f.late(time.Now())
+}
+
+// late reports whether the batch's time is over. Called with mu held.
+func (f *feed) late(now time.Time) bool {
+	return f.conf.BatchTime > 0 && !f.since.IsZero() && now.Sub(f.since) >= f.conf.BatchTime
+}
+
+// before appends what must stand before the next record, and counts that. Called with mu held.
 func (f *feed) before(dst []byte, at *spot) []byte {
 	if !at.begun {
 		dst = append(dst, f.head...)
@@ -415,6 +480,9 @@ func (f *feed) before(dst []byte, at *spot) []byte {
 	}
 	at.begun, at.records, at.first = true, true, nil
 	at.items++
+	if f.since.IsZero() && f.conf.BatchTime > 0 {
+		f.since = time.Now()
+	}
 	return dst
 }
 
@@ -425,67 +493,43 @@ func (f *feed) fail(err error) *writeError {
 	return w
 }
 
-// flush writes to the place. What a failure has left of a record in a file is taken away again.
-func (f *feed) flush(b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
-	if f.rw == nil {
-		_, err := f.file.Write(b)
-		return err
-	}
-	if _, err := f.rw.WriteAt(b, f.at.offset); err != nil {
-		return errors.Join(err, f.mend())
-	}
-	return nil
-}
-
-// mend makes a file whole again after a write that failed, as far as the place takes it.
-func (f *feed) mend() error {
-	if err := f.rw.Truncate(f.at.offset); err != nil {
-		return err
-	}
-	rest := f.end
-	if !f.at.begun {
-		rest = f.empty
-	}
-	if len(rest) == 0 {
-		return nil
-	}
-	_, err := f.rw.WriteAt(rest, f.at.offset)
-	return err
-}
-
-// close writes what must stand at the end, and closes the place.
+// close ends the feed's last part. What is to be put somewhere else is on its way then.
 func (f *feed) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	w := f.failed.Load()
+	f.closed = true
+	p, w := f.part, f.failed.Load()
 	switch {
+	case p == nil && w == nil:
+		return nil // the last batch was full
+	case p == nil:
+		f.report(&part{uri: f.conf.URI, batch: f.batch}, w.err) // the next one could not be begun, or this one not ended
+		return w.err
 	case w != nil && w.reason() == ReasonReaderGone:
-		return f.file.Close()
+		err := p.closeFiles()
+		f.report(p, err)
+		return err
 	case w != nil:
-		return errors.Join(w.err, f.file.Close())
+		err := errors.Join(w.err, p.closeFiles())
+		if p.spool != "" && f.past == nil {
+			err = fmt.Errorf("%w; what it has got is kept in %s", err, p.spool)
+		}
+		f.report(p, err)
+		return err
 	case !f.at.begun && f.conf.SkipEmpty:
-		return f.leaveNothing()
-	case f.rw != nil:
-		return f.file.Close()
+		err := f.leaveNothing()
+		p.skipped = err == nil
+		f.report(p, err)
+		return err
 	}
-	var rest []byte
-	var err error
-	if !f.at.begun {
-		rest, err = f.enc.Begin(nil)
+	err := f.finishPart()
+	if err != nil {
+		f.report(p, err)
 	}
-	if err == nil {
-		err = f.flush(append(rest, f.end...))
-	}
-	if errors.Is(err, syscall.EPIPE) {
-		err = nil
-	}
-	return errors.Join(err, f.file.Close())
+	return err
 }
 
-// leaveNothing removes the file of a feed without items, also one that was there before and has been emptied.
+// leaveNothing removes the file of a feed without items, also one that was there before and has been emptied. Called with mu held.
 func (f *feed) leaveNothing() error {
 	if own, ok := f.file.(*file); ok {
 		own.made = append(own.made, own.Name())
@@ -495,8 +539,70 @@ func (f *feed) leaveNothing() error {
 
 // undo closes a place that nothing was written to.
 func (f *feed) undo() error {
-	if u, ok := f.file.(interface{ Undo() error }); ok {
-		return u.Undo()
+	if f.part == nil {
+		return nil
 	}
-	return f.file.Close()
+	return f.part.undo()
+}
+
+// startTicking looks at the clock for feeds that have something to do when no item comes.
+func (s *Feeds) startTicking() {
+	every := time.Duration(0)
+	for _, f := range s.feeds {
+		if f.pack != "" {
+			every = flushEvery
+		}
+	}
+	for _, f := range s.feeds {
+		if t := f.conf.BatchTime; t > 0 && (every == 0 || t < every) {
+			every = min(t, flushEvery)
+		}
+	}
+	if every == 0 {
+		return
+	}
+	s.ticking, s.ticked = make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(s.ticked)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-s.ticking:
+				return
+			case now := <-tick.C:
+				for _, f := range s.feeds {
+					f.tick(now)
+				}
+			}
+		}
+	}()
+}
+
+func (s *Feeds) stopTicking() {
+	if s.ticking == nil {
+		return
+	}
+	close(s.ticking)
+	<-s.ticked
+	s.ticking = nil
+}
+
+// tick brings to the file what was compressed, and ends a batch whose time is over.
+func (f *feed) tick(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.part == nil || f.failed.Load() != nil {
+		return
+	}
+	var err error
+	switch {
+	case f.at.items > f.written && f.late(now):
+		err = f.finishPart()
+	case f.pk != nil:
+		err = f.flushPacked()
+	}
+	if err != nil && f.fail(err).reason() == ReasonFailed {
+		f.log.Error("feed cannot be written", zap.String("feed", f.shown), zap.Error(err))
+	}
 }

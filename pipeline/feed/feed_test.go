@@ -148,7 +148,7 @@ func TestFormats(t *testing.T) {
 			write(t, s, c.items...)
 			require.NoError(t, s.Close())
 			require.Equal(t, c.want, read(t, file))
-			require.EqualValues(t, 1, env.Stats.Int("feedexport/success_count/file"))
+			require.EqualValues(t, 1, env.Stats.Int("feedexport/success_count/FileFeedStorage"))
 		})
 	}
 }
@@ -168,7 +168,7 @@ func TestAppend(t *testing.T) {
 		{name: "array, long", file: "f.json", before: "[\"" + strings.Repeat("x", 9000) + "\"\t\n]", want: "[\"" + strings.Repeat("x", 9000) + "\",\n" + lampJSON + "\n]\n"},
 		{name: "nothing", file: "f.json", before: "", want: "[\n" + lampJSON + "\n]\n"},
 		{name: "table", file: "f.csv", before: "price,name,colour\n1,x,red\n", want: "price,name,colour\n1,x,red\n" + `1e+21,"Lamp ""Ines"", <b>&</b>",` + "\n"},
-		{name: "table, other fields asked", file: "f.csv", before: "price\n", fields: []string{"name"}, want: "price\n1e+21\n"},
+		{name: "table, the same fields asked", file: "f.csv", before: "price\n", fields: []string{"price"}, want: "price\n1e+21\n"},
 		{name: "table, the last line cut", file: "f.csv", before: "Plain,price\ntrue,0.", want: "Plain,price\ntrue,0.\nfalse,1e+21\n"},
 		{name: "table of a spreadsheet", file: "f.csv", before: "\ufeffprice,Plain\r\n", want: "\ufeffprice,Plain\r\n1e+21,false\n"},
 	} {
@@ -188,7 +188,7 @@ func TestAppend(t *testing.T) {
 
 func TestAppendThreeTimes(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"f.jsonl", "f.json", "f.csv"} {
+	for _, file := range []string{"f.jsonl", "f.json", "f.csv", "f.xml"} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			whole := run(t, crawl.Feed{URI: filepath.Join(t.TempDir(), file)}, lamp, chair, lamp)
@@ -223,7 +223,7 @@ func TestValidAfterEveryItem(t *testing.T) {
 
 func TestSkipEmpty(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"f.jsonl", "f.json", "f.csv"} {
+	for _, file := range []string{"f.jsonl", "f.json", "f.csv", "f.xml"} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
@@ -264,15 +264,23 @@ func TestNothingIsTouched(t *testing.T) {
 		bad  crawl.Feed
 		want string
 	}{
-		{"no format", crawl.Feed{URI: "x.xml"}, `feed x.xml: no format "xml"; there are "csv", "json", "jsonl", "yaml"`},
+		{"no format", crawl.Feed{URI: "x.doc"}, `feed x.doc: no format "doc"; there are "csv", "json", "jsonl", "xml", "yaml"`},
 		{"no target", crawl.Feed{URI: "s3://bucket/x.json"}, `feed s3://bucket/x.json: no feed target "s3"; there are "-", "file", "ram"`},
 		{"a folder", crawl.Feed{URI: "DIR", Format: "json"}, "feed DIR: open DIR: is a directory"},
 		{"below a file", crawl.Feed{URI: "DIR/old.jsonl/x.json"}, "feed DIR/old.jsonl/x.json: mkdir DIR/old.jsonl: not a directory"},
 		{"no array", crawl.Feed{URI: "DIR/old.jsonl", Format: "json"}, "feed DIR/old.jsonl: the file is no JSON array: overwrite it (-O), or append to another file"},
 		{"no table", crawl.Feed{URI: "DIR/quote.csv"}, "feed DIR/quote.csv: the file's first line is no CSV: overwrite it (-O), or append to another file: " +
-			`parse error on line 1, column 3: bare " in non-quoted-field`},
+			`line 1: bare " in the cell "a \"b"`},
 		{"twice", crawl.Feed{URI: "DIR/deep/../new.json"}, "feed DIR/deep/../new.json: this file is another feed's already"},
-		{"not to be appended", crawl.Feed{URI: "DIR/old.yaml"}, "feed DIR/old.yaml: format yaml cannot be appended to; overwrite it"},
+		{"other columns", crawl.Feed{URI: "DIR/over2.csv", Fields: []string{"name", "price"}}, `feed DIR/over2.csv: the file begins with "price", and this feed would ` +
+			`begin with "name,price": choose the same fields, overwrite it (-O), or append to another file`},
+		{"another format", crawl.Feed{URI: "DIR/over2.csv", Format: "jsonl"},
+			"feed DIR/over2.csv: the file begins as a table or another text does, and this feed writes jsonl: overwrite it (-O), or append to another file"},
+		{"lines in a table", crawl.Feed{URI: "DIR/lines.jsonl", Format: "csv"},
+			"feed DIR/lines.jsonl: the file begins as jsonl does, and this feed writes csv: overwrite it (-O), or append to another file"},
+		{"not compressed", crawl.Feed{URI: "DIR/lines.jsonl", Compress: "gzip"},
+			"feed DIR/lines.jsonl: the file begins as jsonl does, and this feed writes jsonl in gzip: overwrite it (-O), or append to another file"},
+		{"not to be appended", crawl.Feed{URI: "DIR/old.yaml"}, "feed DIR/old.yaml: format yaml cannot be appended to; overwrite it (-O)"},
 		{"stdout twice", crawl.Feed{URI: "-", Format: "csv"}, "feed -: standard output is another feed's already"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -283,6 +291,8 @@ func TestNothingIsTouched(t *testing.T) {
 				require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("old\n"), 0o600))
 			}
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "quote.csv"), []byte("a \"b\n"), 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "over2.csv"), []byte("price\n1\n"), 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "lines.jsonl"), []byte("{}\n"), 0o600))
 			before := files(t, dir)
 
 			env, _ := environment(t)
@@ -363,7 +373,7 @@ func TestStdout(t *testing.T) {
 			write(t, s, lamp, chair)
 			require.NoError(t, s.Close())
 			require.Equal(t, c.two, two.String(), c.format)
-			require.EqualValues(t, 2, env.Stats.Int("feedexport/success_count/stdout"))
+			require.EqualValues(t, 2, env.Stats.Int("feedexport/success_count/StdoutFeedStorage"))
 		}
 	}
 }
@@ -388,8 +398,8 @@ func TestDevice(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ENOSPC)
 	require.EqualError(t, err, "feed /dev/full: write /dev/full: no space left on device")
 	require.Equal(t, strings.Repeat(lampJSON+"\n", 3), read(t, good), "others get what is in flight")
-	require.EqualValues(t, 1, env.Stats.Int("feedexport/failed_count/file"))
-	require.EqualValues(t, 2, env.Stats.Int("feedexport/success_count/file"))
+	require.EqualValues(t, 1, env.Stats.Int("feedexport/failed_count/FileFeedStorage"))
+	require.EqualValues(t, 2, env.Stats.Int("feedexport/success_count/FileFeedStorage"))
 }
 
 // TestFullDisk is a disk that takes a part of a record.
@@ -467,13 +477,13 @@ func TestReaderGone(t *testing.T) {
 // TestBadItem cannot be encoded; the feed goes on.
 func TestBadItem(t *testing.T) {
 	t.Parallel()
-	for file, want := range map[string]string{"f.jsonl": "x\n" + lampJSON + "\n", "f.json": "[\n" + lampJSON + "\n]\n", "f.csv": head + lampCSV} {
+	for file, want := range map[string]string{"f.jsonl": "{}\n" + lampJSON + "\n", "f.json": "[\n" + lampJSON + "\n]\n", "f.csv": head + lampCSV} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			env, _ := environment(t)
 			conf := crawl.Feed{URI: filepath.Join(t.TempDir(), file)}
 			if file == "f.jsonl" {
-				require.NoError(t, os.WriteFile(conf.URI, []byte("x"), 0o600))
+				require.NoError(t, os.WriteFile(conf.URI, []byte("{}"), 0o600))
 			}
 			s := start(t, env, conf)
 			_, err := s.Process(t.Context(), &product{Price: math.NaN()})
@@ -563,10 +573,10 @@ func TestManyAtOnce(t *testing.T) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	for _, format := range []string{"jsonl", "json", "csv"} {
+	for _, format := range []string{"jsonl", "json", "csv", "xml", "jsonl.gz", "jsonl.zst", "csv.gz"} {
 		b.Run(format, func(b *testing.B) {
 			env, _ := environment(b)
-			s := start(b, env, crawl.Feed{URI: filepath.Join(b.TempDir(), "f"), Format: format})
+			s := start(b, env, crawl.Feed{URI: filepath.Join(b.TempDir(), "f."+format)})
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := s.Process(b.Context(), lamp); err != nil {

@@ -2,7 +2,6 @@ package feed
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,11 +16,12 @@ import (
 // formats are the built-in ones.
 func formats() map[string]crawl.FeedFormat {
 	return map[string]crawl.FeedFormat{
-		"jsonl": func(f crawl.Feed) (crawl.FeedEncoder, error) {
-			return &jsonLines{object: object{fields: f.Fields}}, nil
+		"jsonl": func(f crawl.Feed) (crawl.FeedEncoder, error) { return &jsonLines{newObject(f)}, nil },
+		"json": func(f crawl.Feed) (crawl.FeedEncoder, error) {
+			return &jsonArray{object: newObject(f), indent: strings.Repeat(" ", f.Indent)}, nil
 		},
-		"json": func(f crawl.Feed) (crawl.FeedEncoder, error) { return &jsonArray{object{fields: f.Fields}}, nil },
-		"csv":  func(f crawl.Feed) (crawl.FeedEncoder, error) { return &table{columns: f.Fields}, nil },
+		"csv": func(f crawl.Feed) (crawl.FeedEncoder, error) { return newTable(f) },
+		"xml": func(f crawl.Feed) (crawl.FeedEncoder, error) { return newMarkup(f) },
 	}
 }
 
@@ -33,7 +33,15 @@ func (*jsonLines) Between() []byte           { return nil }
 func (*jsonLines) End() []byte               { return nil }
 
 func (j *jsonLines) Record(dst []byte, item any) ([]byte, error) {
-	dst, err := j.append(dst, item)
+	b, err := j.marshal(item)
+	if err != nil {
+		return dst, err
+	}
+	return j.recordJSON(dst, item, b)
+}
+
+func (j *jsonLines) recordJSON(dst []byte, _ any, b []byte) ([]byte, error) {
+	dst, err := j.append(dst, b)
 	return append(dst, '\n'), err
 }
 
@@ -51,15 +59,38 @@ func afterLines(r io.ReaderAt, size int64) (crawl.FeedEnd, error) {
 	return end, err
 }
 
-// jsonArray is one array of objects, one a line.
-type jsonArray struct{ object }
+// jsonArray is one array of objects, one a line, or indented.
+type jsonArray struct {
+	object
+	indent string
+	flat   []byte
+	text   bytes.Buffer
+}
 
 func (*jsonArray) Begin(any) ([]byte, error) { return []byte("["), nil }
 func (*jsonArray) Between() []byte           { return []byte(",") }
 func (*jsonArray) End() []byte               { return []byte("\n]\n") }
 
 func (j *jsonArray) Record(dst []byte, item any) ([]byte, error) {
-	return j.append(append(dst, '\n'), item)
+	b, err := j.marshal(item)
+	if err != nil {
+		return dst, err
+	}
+	return j.recordJSON(dst, item, b)
+}
+
+func (j *jsonArray) recordJSON(dst []byte, _ any, b []byte) (_ []byte, err error) {
+	if dst = append(dst, '\n'); j.indent == "" {
+		return j.append(dst, b)
+	}
+	if j.flat, err = j.append(j.flat[:0], b); err != nil {
+		return dst, err
+	}
+	j.text.Reset()
+	if err := json.Indent(&j.text, j.flat, j.indent, j.indent); err != nil {
+		return dst, err
+	}
+	return append(append(dst, j.indent...), j.text.Bytes()...), nil
 }
 
 // Append goes on before the closing bracket.
@@ -95,138 +126,63 @@ func tail(r io.ReaderAt, size, n int64) ([]byte, error) {
 	return b, nil
 }
 
-// table is CSV (RFC 4180), with a line of names. Its columns are Feed.Fields, or those of the file that is appended to, or those of the first item.
-type table struct {
-	object
-	columns []string
-	values  map[string]string
-	row     []string
-	text    bytes.Buffer
-	csv     *csv.Writer // to text
-}
-
-func (t *table) Begin(first any) ([]byte, error) {
-	if len(t.columns) == 0 && first != nil {
-		b, err := t.marshal(first)
-		if err != nil {
-			return nil, err
-		}
-		t.columns = fieldNames(first, b)
-	}
-	if len(t.columns) == 0 {
-		return nil, nil
-	}
-	return t.line(nil, t.columns)
-}
-
-func (*table) Between() []byte { return nil }
-func (*table) End() []byte     { return nil }
-
-func (t *table) Record(dst []byte, item any) ([]byte, error) {
-	b, err := t.marshal(item)
-	if err != nil {
-		return dst, err
-	}
-	if t.values == nil {
-		t.values = make(map[string]string, len(t.columns))
-	}
-	clear(t.values)
-	gjson.ParseBytes(b).ForEach(func(k, v gjson.Result) bool {
-		t.values[k.String()] = cell(v)
-		return true
-	})
-	t.row = t.row[:0]
-	for _, c := range t.columns {
-		t.row = append(t.row, t.values[c])
-	}
-	return t.line(dst, t.row)
-}
-
-// cell is a value in a table: text and numbers as they are, lists of plain values joined by commas as Scrapy does, anything else as JSON.
-func cell(v gjson.Result) string {
-	if !v.IsArray() {
-		return plainText(v)
-	}
-	list := v.Array()
-	parts := make([]string, len(list))
-	for i, e := range list {
-		if e.IsArray() || e.IsObject() {
-			return v.Raw
-		}
-		parts[i] = plainText(e)
-	}
-	return strings.Join(parts, ",")
-}
-
-func plainText(v gjson.Result) string {
-	if v.Type == gjson.Number {
-		return v.Raw // 1e300 is not written out
-	}
-	return v.String()
-}
-
-func (t *table) line(dst []byte, row []string) ([]byte, error) {
-	if len(row) == 1 && row[0] == "" {
-		return append(dst, "\"\"\n"...), nil // an empty line would be no row
-	}
-	if t.csv == nil {
-		t.csv = csv.NewWriter(&t.text)
-	}
-	t.text.Reset()
-	if err := t.csv.Write(row); err != nil {
-		return dst, err
-	}
-	t.csv.Flush()
-	return append(dst, t.text.Bytes()...), t.csv.Error()
-}
-
-// Append takes the columns that the file has.
-func (t *table) Append(r io.ReaderAt, size int64) (crawl.FeedEnd, error) {
-	columns, err := csv.NewReader(io.NewSectionReader(r, 0, size)).Read()
-	if err != nil {
-		return crawl.FeedEnd{}, fmt.Errorf("the file's first line is no CSV: overwrite it (-O), or append to another file: %w", err)
-	}
-	columns[0] = strings.TrimPrefix(columns[0], "\ufeff") // what some spreadsheets put first
-	t.columns = columns
-	return afterLines(r, size)
-}
-
 // object turns items into JSON objects.
 type object struct {
-	fields []string // those that are written, in this order; none: all
+	fields []string          // those that are written, in this order; none: all
+	names  map[string][]byte // what is written for a field's name, with its colon, if that is not the name
+	values map[string]string
 	buf    bytes.Buffer
 	enc    *json.Encoder // to buf
 }
 
-// append appends an item.
-func (o *object) append(dst []byte, item any) ([]byte, error) {
-	b, err := o.marshal(item)
-	if err != nil || len(o.fields) == 0 {
-		return append(dst, b...), err
+func newObject(conf crawl.Feed) object {
+	o := object{fields: conf.Fields, names: make(map[string][]byte)}
+	for _, f := range conf.Fields {
+		o.names[f] = append(jsonText(f), ':')
 	}
-	values := make(map[string]string, len(o.fields))
-	gjson.ParseBytes(b).ForEach(func(k, v gjson.Result) bool {
-		values[k.String()] = v.Raw
-		return true
-	})
+	for f, to := range conf.Rename {
+		o.names[f] = append(jsonText(to), ':')
+	}
+	return o
+}
+
+// append appends an item with the fields that are wanted, by their new names.
+func (o *object) append(dst, encoded []byte) ([]byte, error) {
+	if len(o.names) == 0 || encoded[0] != '{' {
+		return append(dst, encoded...), nil
+	}
+	start := len(dst)
 	dst = append(dst, '{')
-	first := true
-	for _, f := range o.fields {
-		raw, ok := values[f]
-		if !ok {
-			continue
-		}
-		if !first {
+	field := func(name, raw string) {
+		if len(dst) > start+1 {
 			dst = append(dst, ',')
 		}
-		first = false
-		name, err := o.marshal(f)
-		if err != nil {
-			return dst, err
+		dst = append(append(dst, name...), raw...)
+	}
+	item := gjson.ParseBytes(encoded)
+	if len(o.fields) == 0 {
+		item.ForEach(func(k, v gjson.Result) bool {
+			if to, ok := o.names[k.String()]; ok {
+				field(string(to), v.Raw)
+			} else {
+				field(k.Raw+":", v.Raw)
+			}
+			return true
+		})
+		return append(dst, '}'), nil
+	}
+	if o.values == nil {
+		o.values = make(map[string]string, len(o.fields))
+	}
+	clear(o.values)
+	item.ForEach(func(k, v gjson.Result) bool {
+		o.values[k.String()] = v.Raw
+		return true
+	})
+	for _, f := range o.fields {
+		if raw, ok := o.values[f]; ok {
+			field(string(o.names[f]), raw)
 		}
-		dst = append(dst, name...)
-		dst = append(dst, ':')
-		dst = append(dst, raw...)
 	}
 	return append(dst, '}'), nil
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.uber.org/zap"
 
@@ -40,6 +41,8 @@ type copying struct {
 	out    *bufio.Writer
 	record io.LimitedReader
 	before []byte
+	body   body // under out
+	next   spot // of the part that is written to
 }
 
 // Append implements [crawl.Journal]. After an error the crawl has to end: errors.As to a [*crawl.CloseSpiderError] says with which reason. [ReasonReaderGone] is no
@@ -58,39 +61,55 @@ func (f *feed) Append(lines []io.Reader) (key string, value []byte, err error) {
 		w = f.fail(err)
 	}
 	f.told = true
-	return "", nil, fmt.Errorf("feed %s: %w", f.conf.URI, w)
+	return "", nil, fmt.Errorf("feed %s: %w", f.shown, w)
 }
 
-// extend writes what was kept behind what is there, makes it durable, and returns the new position; nil if there is none to be committed.
+// extend writes what was kept behind what is there, makes it durable, and returns the new position; nil if there is none to be committed. Called with mu held.
 func (f *feed) extend(lines []io.Reader) ([]byte, error) {
-	next := f.at
 	f.appended = true
-	if err := f.copy(lines, &next); err != nil {
-		if f.rw != nil {
+	if f.safe < f.given {
+		f.safe = f.given // who is called again has committed what he was given
+		f.dropKept()
+	}
+	before := f.itemsNow()
+	p, err := f.copy(lines)
+	if err != nil {
+		if p != nil && p.rw != nil {
 			// In the next run it would be cut back anyway; but somebody may look before.
-			err = errors.Join(err, f.mend())
+			err = errors.Join(err, p.mend())
 		}
 		return nil, err
 	}
-	if next.items == f.at.items {
+	if p == nil || f.itemsNow() == before {
 		return nil, nil
 	}
-	if err := f.file.Sync(); err != nil {
-		return nil, err
-	}
-	f.at = next
-	if f.rw == nil {
-		return nil, nil
-	}
-	at, err := f.position()
+	at, err := f.positionOf(p)
 	if err != nil {
 		return nil, err
 	}
+	if f.part == p && f.full() {
+		if err := f.finishPart(); err != nil {
+			return nil, err
+		}
+	}
+	if p.rw == nil {
+		return nil, nil
+	}
+	f.given = p.batch
 	return json.Marshal(at)
 }
 
-// copy writes all records, with what must stand before, between and behind them, and moves next along.
-func (f *feed) copy(lines []io.Reader, next *spot) error {
+// itemsNow is how many items the feed has got.
+func (f *feed) itemsNow() int64 {
+	if f.part == nil {
+		return f.written
+	}
+	return f.at.items
+}
+
+// copy writes all records, with what must stand before, between and behind them, from one part into the next. It returns the last part that it has written to, nil if there
+// was no record. All of it is durable. Called with mu held.
+func (f *feed) copy(lines []io.Reader) (last *part, err error) {
 	const size = 64 << 10
 	c := f.journal
 	if c == nil {
@@ -101,54 +120,133 @@ func (f *feed) copy(lines []io.Reader, next *spot) error {
 		c.in.Reset(nil)
 		c.out.Reset(nil)
 	}()
-	if f.rw != nil {
-		c.out.Reset(io.NewOffsetWriter(f.rw, next.offset))
-	} else {
-		c.out.Reset(f.file)
-	}
 	c.record.R = c.in
 	for _, r := range lines {
 		c.in.Reset(r)
 		for {
-			n, err := f.copyRecord(c, next)
+			length, err := binary.ReadUvarint(c.in)
 			if err == io.EOF {
 				break
 			}
 			if err != nil {
-				return err
+				return last, fmt.Errorf("read what was kept with a page: %w", err)
 			}
-			next.offset += n
+			if last != nil && last == f.part && c.next.items > f.written && f.batchFull(c.next.items-f.written) {
+				if err := f.endCopy(c); err != nil {
+					return last, err
+				}
+				if err := f.finishPart(); err != nil {
+					return nil, err
+				}
+				last = nil
+			}
+			if last == nil {
+				if err := f.room(); err != nil {
+					return nil, err
+				}
+				last = f.part
+				c.next = f.at
+				c.body = body{f: f, at: f.at.offset}
+				c.out.Reset(&c.body)
+			}
+			if err := f.copyRecord(c, length); err != nil {
+				return last, err
+			}
 		}
 	}
-	if f.rw != nil && next.items > f.at.items {
-		// What cannot be written is said by Flush.
-		_, _ = c.out.Write(f.end)
+	if last == nil {
+		return nil, nil
 	}
-	return c.out.Flush()
+	return last, f.endCopy(c)
 }
 
-// copyRecord writes the next record of a page, and returns how many bytes it took. The error is io.EOF if there is none.
-func (f *feed) copyRecord(c *copying, next *spot) (int64, error) {
-	length, err := binary.ReadUvarint(c.in)
-	if err == io.EOF {
-		return 0, err
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read what was kept with a page: %w", err)
-	}
-	c.before = f.before(c.before[:0], next)
+// copyRecord writes the next record of a page.
+func (f *feed) copyRecord(c *copying, length uint64) error {
+	c.before = f.before(c.before[:0], &c.next)
 	if _, err := c.out.Write(c.before); err != nil {
-		return 0, err
+		return err
 	}
 	c.record.N = int64(min(length, 1<<62))
 	n, err := c.out.ReadFrom(&c.record)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if uint64(n) < length {
-		return 0, fmt.Errorf("read what was kept with a page: %w", io.ErrUnexpectedEOF)
+		return fmt.Errorf("read what was kept with a page: %w", io.ErrUnexpectedEOF)
 	}
-	return int64(len(c.before)) + n, nil
+	return nil
+}
+
+// endCopy writes what stands behind the records, and makes the part durable.
+func (f *feed) endCopy(c *copying) error {
+	if err := c.out.Flush(); err != nil {
+		return err
+	}
+	if f.pk != nil {
+		if err := f.pk.flush(); err != nil {
+			return err
+		}
+		if err := c.body.drain(); err != nil {
+			return err
+		}
+	}
+	ending := f.end
+	if f.rw != nil {
+		if f.pk != nil {
+			ending = f.pk.closing(f.end, false)
+		}
+		if len(ending) > 0 {
+			if _, err := f.rw.WriteAt(ending, c.body.at); err != nil {
+				return err
+			}
+		}
+	}
+	if err := f.file.Sync(); err != nil {
+		return err
+	}
+	c.next.offset = c.body.at
+	f.at = c.next
+	if f.rw != nil {
+		f.ended = ending
+	}
+	return nil
+}
+
+// body writes a part's records behind each other.
+type body struct {
+	f  *feed
+	at int64 // where the next byte goes
+}
+
+func (b *body) Write(p []byte) (int, error) {
+	f := b.f
+	if f.pk == nil {
+		return b.put(p)
+	}
+	if _, err := f.pk.Write(p); err != nil {
+		return 0, err
+	}
+	if f.pk.out.Len() >= flushAt {
+		return len(p), b.drain()
+	}
+	return len(p), nil
+}
+
+// drain writes what has been compressed.
+func (b *body) drain() error {
+	_, err := b.put(b.f.pk.out.Bytes())
+	b.f.pk.out.Reset()
+	return err
+}
+
+func (b *body) put(p []byte) (n int, err error) {
+	if b.f.rw == nil {
+		n, err = b.f.file.Write(p)
+	} else {
+		n, err = b.f.rw.WriteAt(p, b.at)
+	}
+	b.at += int64(n)
+	return n, err
 }
 
 // position is how far a feed in a file has come, as the job's state has it.
@@ -160,6 +258,15 @@ type position struct {
 	// CRC is the CRC-32C of the last checked bytes before that.
 	CRC    uint32 `json:"crc"`
 	Format string `json:"format"`
+	// Name is the URI without variables, of a feed that has some.
+	Name string `json:"name,omitempty"`
+	// Batch is the number of the batch that Bytes is in, and Count how many of the items are in this file; the latter is not for feeds without batches.
+	Batch int   `json:"batch,omitempty"`
+	Count int64 `json:"batch_items,omitempty"`
+	// Head is what stands before the records, where the file cannot be asked: it is compressed, or has gone.
+	Head []byte `json:"head,omitempty"`
+	// Member is what is open at Bytes in a compressed file.
+	Member *member `json:"member,omitempty"`
 }
 
 // checked is how many bytes of a feed are compared when a job goes on: enough to know one file from another, and little enough to be read with each commit.
@@ -167,55 +274,45 @@ const checked = 4 << 10
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// position is where the feed is now.
-func (f *feed) position() (position, error) {
-	last, err := tail(f.rw, f.at.offset, checked)
-	if err != nil {
-		return position{}, err
+// positionOf is where a part is now, nil if it is no file. Called with mu held.
+func (f *feed) positionOf(p *part) (*position, error) {
+	if p.rw == nil {
+		return nil, nil
 	}
-	return position{Bytes: f.at.offset, Items: f.at.items, CRC: crc32.Checksum(last, castagnoli), Format: f.format}, nil
+	last, err := tail(p.rw, p.at.offset, checked)
+	if err != nil {
+		return nil, err
+	}
+	at := &position{Bytes: p.at.offset, Items: p.at.items, CRC: crc32.Checksum(last, castagnoli), Format: f.form(), Batch: p.batch}
+	if f.template.varies {
+		at.Name = redacted(p.uri)
+	}
+	if p.batch > 0 || p.pk != nil {
+		at.Count, at.Head = p.at.items-f.written, f.head
+	}
+	if p.pk != nil {
+		m := p.pk.member
+		at.Member = &m
+	}
+	return at, nil
 }
 
 // agrees is an error if the file is not what the job has left.
-func (f *feed) agrees(p *position) error {
+func (f *feed) agrees(p *part, at *position) error {
 	const advice = "put the file back as it was, or start a new job in another folder"
-	if p.Format != f.format {
-		return fmt.Errorf("this job has written it as %s, and not as %s: go on with that format, or start a new job in another folder", p.Format, f.format)
+	if at.Format != f.form() {
+		return fmt.Errorf("this job has written it as %s, and not as %s: go on with that format, or start a new job in another folder", at.Format, f.form())
 	}
-	if f.size < p.Bytes {
-		return fmt.Errorf("the file has %d bytes, and this job has left %d in it: %s", f.size, p.Bytes, advice)
+	if p.size < at.Bytes {
+		return fmt.Errorf("the file has %d bytes, and this job has left %d in it: %s", p.size, at.Bytes, advice)
 	}
-	last, err := tail(f.rw, p.Bytes, checked)
+	last, err := tail(p.rw, at.Bytes, checked)
 	if err != nil {
 		return err
 	}
-	if crc32.Checksum(last, castagnoli) != p.CRC {
-		return fmt.Errorf("the file has %d bytes, but the first %d are not those that this job has left in it: %s", f.size, p.Bytes, advice)
+	if crc32.Checksum(last, castagnoli) != at.CRC {
+		return fmt.Errorf("the file has %d bytes, but the first %d are not those that this job has left in it: %s", p.size, at.Bytes, advice)
 	}
-	return nil
-}
-
-// restore takes away what was written behind the position that the feed goes on from, and closes the feed there. A file that ends so is not touched.
-func (f *feed) restore() error {
-	at, whole := f.from.Bytes, f.from.Bytes+int64(len(f.end))
-	last, err := tail(f.rw, f.size, int64(len(f.end)))
-	if err != nil {
-		return err
-	}
-	if f.size != whole || string(last) != string(f.end) {
-		if err := f.rw.Truncate(at); err != nil {
-			return err
-		}
-		if len(f.end) > 0 {
-			if _, err := f.rw.WriteAt(f.end, at); err != nil {
-				return err
-			}
-		}
-	}
-	if err := f.goOn(whole); err != nil {
-		return err
-	}
-	f.at.offset, f.at.items = at, f.from.Items
 	return nil
 }
 
@@ -224,8 +321,10 @@ type past struct {
 	stored map[string][]byte // positions, by key
 	used   map[string]bool   // those of feeds that are still there
 	dir    string            // the job's folder
-	starts map[string]position
-	noted  bool // starts have been written by this crawl
+
+	mu     sync.Mutex
+	starts map[string]position // Guarded by mu.
+	noted  bool                // Guarded by mu: starts have been written by this crawl.
 }
 
 // startsFile is where a job's folder says where its feeds began. A feed's position is committed with the first records that are written to it, so a crash between the
@@ -253,31 +352,66 @@ func readPast(env *crawl.Env) (*past, error) {
 	return p, nil
 }
 
-// find says where a feed goes on. It is an error if it cannot.
-func (p *past) find(f *feed) error {
+// position is the one that is committed under a key, or where its feed began; nil if it has not begun.
+func (p *past) position(key string) (*position, error) {
+	if value, ok := p.stored[key]; ok {
+		at := new(position)
+		if err := json.Unmarshal(value, at); err != nil {
+			return nil, fmt.Errorf("read its position in the job: %w", err)
+		}
+		return at, nil
+	}
+	if at, ok := p.started(key, 0); ok {
+		return &at, nil
+	}
+	return nil, nil
+}
+
+// started is where a batch of a feed began.
+func (p *past) started(key string, batch int) (position, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := p.starts[startKey(key, batch)]
+	return at, ok
+}
+
+// startKey is the key of where a batch began. The first one, and a feed without batches, has the feed's own.
+func startKey(key string, batch int) string {
+	if batch < 2 {
+		return key
+	}
+	return fmt.Sprintf("%s#%d", key, batch)
+}
+
+// find says where a part goes on. It is an error if it cannot.
+func (p *past) find(f *feed, part *part) error {
 	if _, ok := f.enc.(crawl.FeedAppender); !ok {
 		return fmt.Errorf("format %s cannot be appended to, and a job must be able to", f.format)
 	}
-	f.key = p.keyOf(f)
-	if value, ok := p.stored[f.key]; ok {
-		p.used[f.key] = true
-		at := new(position)
-		if err := json.Unmarshal(value, at); err != nil {
-			return fmt.Errorf("read its position in the job: %w", err)
-		}
-		f.from, f.committed = at, true
-		return f.agrees(at)
+	if f.key == "" {
+		f.key = p.keyOf(f, part)
 	}
-	if at, ok := p.starts[f.key]; ok && !f.conf.Overwrite && f.agrees(&at) == nil {
-		f.from = &at
+	if _, ok := p.stored[f.key]; ok {
+		p.used[f.key] = true
+		at, err := p.position(f.key)
+		if err != nil {
+			return err
+		}
+		if at.Batch == part.batch {
+			part.from, part.committed = at, true
+			return f.agrees(part, at)
+		}
+	}
+	if at, ok := p.started(f.key, part.batch); ok && !f.conf.Overwrite && f.agrees(part, &at) == nil {
+		part.from = &at
 	}
 	return nil
 }
 
 // keyOf is the key of a feed's position: its URI, or the one by which the job has known the same file before.
-func (p *past) keyOf(f *feed) string {
-	uri := f.conf.URI
-	own, isFile := f.file.(*file)
+func (p *past) keyOf(f *feed, part *part) string {
+	uri := f.shown
+	own, isFile := part.file.(*file)
 	if isFile {
 		uri = filepath.ToSlash(filepath.Clean(own.Name()))
 	}
@@ -308,15 +442,20 @@ func (p *past) noteStarts(feeds []*feed) error {
 	if p.dir == "" {
 		return nil
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, f := range feeds {
-		if f.rw == nil || f.committed {
+		if f.part == nil || f.rw == nil || f.committed {
 			continue
 		}
-		at, err := f.position()
+		at, err := f.positionOf(f.part)
 		if err != nil {
-			return fmt.Errorf("feed %s: %w", f.conf.URI, err)
+			return fmt.Errorf("feed %s: %w", f.shown, err)
 		}
-		p.starts[f.key], p.noted = at, true
+		p.starts[startKey(f.key, f.part.batch)], p.noted = *at, true
+		for old := 2; old < f.safe; old++ {
+			delete(p.starts, startKey(f.key, old))
+		}
 	}
 	if !p.noted {
 		return nil
@@ -335,26 +474,13 @@ func (p *past) writeStarts() error {
 	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return err
 	}
-	name := filepath.Join(p.dir, startsFile)
-	f, err := os.Create(name + ".new")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(name+".new", name); err != nil {
-		return err
-	}
-	return syncFolder(p.dir)
+	return writeWhole(filepath.Join(p.dir, startsFile), append(b, '\n'))
 }
 
 // forgetStarts takes back the starts of feeds that nothing was written to: others may write to those files before the job goes on. The feeds have been closed.
 func (p *past) forgetStarts(feeds []*feed) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	had := len(p.starts)
 	for _, f := range feeds {
 		if !f.appended {

@@ -138,8 +138,14 @@ func (r *jobRun) close() {
 // crash ends the process: nothing is closed properly.
 func (r *jobRun) crash() {
 	r.j.t.Helper()
+	r.s.stopTicking()
+	r.s.uploads.cancel()
+	r.s.uploads.wg.Wait()
 	for _, f := range r.s.feeds {
-		require.NoError(r.j.t, f.file.Close())
+		if f.part != nil {
+			require.NoError(r.j.t, f.file.Close())
+		}
+		require.NoError(r.j.t, f.closeStore())
 	}
 }
 
@@ -149,6 +155,7 @@ func TestExactlyOnce(t *testing.T) {
 	groups := [][]any{{lamp, chair}, {chair}, {lamp, lamp, chair}}
 	before := map[string]string{
 		"f.jsonl": chairJSON + "\n{\"cut", "f.json": "[\n" + chairJSON + "\n]\n", "f.csv": "price,name\n1,x\n",
+		"f.xml": `<?xml version="1.0" encoding="utf-8"?>` + "\n<items>\n<item><n>1</n></item>\n</items>\n",
 	}
 	// What a crash may make of what was written after the last commit. keep is how much of the file is safe.
 	damages := map[string]func(b []byte, keep int) []byte{
@@ -160,15 +167,23 @@ func TestExactlyOnce(t *testing.T) {
 		"garbage":         func(b []byte, keep int) []byte { return append(b[:keep:keep], bytes.Repeat([]byte{0}, 9999)...) },
 		"garbage behind":  func(b []byte, _ int) []byte { return append(b, "]]\n\x00\x00"...) },
 	}
-	for _, file := range []string{"f.jsonl", "f.json", "f.csv"} {
+	for _, file := range []string{"f.jsonl", "f.json", "f.csv", "f.xml", "f.jsonl.gz", "f.json.gz", "f.csv.gz", "f.xml.gz", "f.jsonl.zst", "f.json.zst", "f.csv.zst"} {
+		bare := strings.TrimSuffix(strings.TrimSuffix(file, ".gz"), ".zst")
 		for _, mode := range []string{"new", "append", "overwrite"} {
+			if mode == "append" && (before[bare] == "" || bare != file && bare != "f.jsonl" && bare != "f.csv") {
+				continue
+			}
 			t.Run(file+" "+mode, func(t *testing.T) {
 				t.Parallel()
+				read := func(t testing.TB, name string) string {
+					t.Helper()
+					return unpacked(t, read(t, name))
+				}
 				begin := func() (*job, crawl.Feed) {
 					j := newJob(t)
 					conf := crawl.Feed{URI: filepath.Join(t.TempDir(), file), Overwrite: mode == "overwrite"}
 					if mode != "new" {
-						require.NoError(t, os.WriteFile(conf.URI, []byte(before[file]), 0o600))
+						require.NoError(t, os.WriteFile(conf.URI, []byte(packed(t, file, before[bare])), 0o600))
 					}
 					return j, conf
 				}
@@ -181,9 +196,9 @@ func TestExactlyOnce(t *testing.T) {
 				want := read(t, conf.URI)
 				switch mode {
 				case "append":
-					require.True(t, strings.HasPrefix(want, strings.TrimSuffix(before[file], "\n]\n")), want)
+					require.True(t, strings.HasPrefix(want, strings.TrimSuffix(strings.TrimSuffix(before[bare], "\n]\n"), "\n</items>\n")), want)
 				default:
-					require.Equal(t, run(t, crawl.Feed{URI: filepath.Join(t.TempDir(), file)}, slices.Concat(groups...)...), want)
+					require.Equal(t, run(t, crawl.Feed{URI: filepath.Join(t.TempDir(), bare)}, slices.Concat(groups...)...), want)
 				}
 				for name, damage := range damages {
 					for dies := range groups {
@@ -198,7 +213,9 @@ func TestExactlyOnce(t *testing.T) {
 							_, err := r.append(r.page(g...), r.page(lamp))
 							require.NoError(t, err)
 							r.crash()
-							require.NoError(t, os.WriteFile(conf.URI, damage([]byte(read(t, conf.URI)), int(at)), 0o600))
+							b, err := os.ReadFile(conf.URI)
+							require.NoError(t, err)
+							require.NoError(t, os.WriteFile(conf.URI, damage(b, int(at)), 0o600))
 							r = j.start(conf)
 							r.commit(r.page(g...))
 						}
@@ -387,7 +404,7 @@ func TestUndoInAJob(t *testing.T) {
 // TestUntouched is a finished job that is started again.
 func TestUntouched(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"f.jsonl", "f.json", "f.csv"} {
+	for _, file := range []string{"f.jsonl", "f.json", "f.csv", "f.xml"} {
 		j := newJob(t)
 		conf := crawl.Feed{URI: filepath.Join(t.TempDir(), file), Overwrite: true}
 		r := j.start(conf)
@@ -522,7 +539,7 @@ func TestAppendFails(t *testing.T) {
 		{"huge length", func(b []byte) io.Reader { return bytes.NewReader(binary.AppendUvarint(b, math.MaxUint64)) },
 			"read what was kept with a page: unexpected EOF"},
 	} {
-		for _, file := range []string{"f.jsonl", "f.json", "f.csv"} {
+		for _, file := range []string{"f.jsonl", "f.json", "f.csv", "f.xml"} {
 			t.Run(c.name+" "+file, func(t *testing.T) {
 				t.Parallel()
 				j := newJob(t)
@@ -543,7 +560,7 @@ func TestAppendFails(t *testing.T) {
 					_, err = r.s.Process(t.Context(), lamp)
 					requireReason(t, err, ReasonFailed)
 					require.NoError(t, r.s.Close(), "it has been said")
-					require.EqualValues(t, 1, r.s.env.Stats.Int("feedexport/failed_count/file"))
+					require.EqualValues(t, 1, r.s.env.Stats.Int("feedexport/failed_count/FileFeedStorage"))
 
 					r = j.start(conf)
 					r.commit(r.page(chair))
@@ -586,7 +603,7 @@ func (*stubborn) Truncate(int64) error { return syscall.EIO }
 // TestFullDiskInAJob leaves a record in part. The next opening takes it away.
 func TestFullDiskInAJob(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"f.jsonl", "f.json", "f.csv"} {
+	for _, name := range []string{"f.jsonl", "f.json", "f.csv", "f.xml"} {
 		j := newJob(t)
 		conf := crawl.Feed{URI: filepath.Join(t.TempDir(), name)}
 		r := j.start(conf)
@@ -741,8 +758,8 @@ func TestStartThatDoesNotHold(t *testing.T) {
 		want      string
 	}{
 		{"overwritten now", "", true, lampJSON + "\n"},
-		{"replaced", "another file, which is longer than what was there\n", false, "another file, which is longer than what was there\n" + lampJSON + "\n"},
-		{"shorter", "x\n", false, "x\n" + lampJSON + "\n"},
+		{"replaced", "{\"another\": \"file\"}\n{\"longer\": \"than the first\"}\n", false, "{\"another\": \"file\"}\n{\"longer\": \"than the first\"}\n" + lampJSON + "\n"},
+		{"shorter", "{}\n", false, "{}\n" + lampJSON + "\n"},
 	} {
 		j := newJob(t)
 		conf := crawl.Feed{URI: filepath.Join(t.TempDir(), "f.jsonl")}

@@ -1,0 +1,406 @@
+package crawl
+
+import (
+	"iter"
+	"math"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// The HTML standard's rules for what a form sends (section 4.10.22, form submission), on a tree that no script has changed.
+
+// owner is the form that an element belongs to: that which its form attribute names, else the one around it; nil if none. For what is no control it may also be the
+// first form within.
+func (r *Response) owner(n *html.Node) *html.Node {
+	if n.Type != html.ElementNode {
+		n = n.Parent
+	}
+	if n == nil || n.Type != html.ElementNode || n.DataAtom == atom.Form {
+		return n
+	}
+	if owner := r.controlOwner(n); owner != nil || isFormControl(n) {
+		return owner
+	}
+	for c := range n.Descendants() {
+		if c.Type == html.ElementNode && c.DataAtom == atom.Form {
+			return c
+		}
+	}
+	return nil
+}
+
+func (r *Response) controlOwner(n *html.Node) *html.Node {
+	if id, ok := nodeAttr(n, "form"); ok && isFormControl(n) {
+		for c := r.document().doc.Nodes[0]; c != nil; c = following(c) {
+			if c.Type == html.ElementNode && attrOf(c, "id") == id && id != "" {
+				if c.DataAtom == atom.Form {
+					return c
+				}
+				return nil // the first element of that id counts, whatever it is
+			}
+		}
+		return nil
+	}
+	for p := n.Parent; p != nil; p = p.Parent {
+		if p.Type == html.ElementNode && p.DataAtom == atom.Form {
+			return p
+		}
+	}
+	return strayOwner(n)
+}
+
+// strayOwner is the form of a control that stands in a table after a <form> that was opened between the table's rows: the tree has that form empty, and browsers
+// remember that it was open. Nothing in the tree says where it was closed, so it has all that follows in its table, until the next form.
+func strayOwner(n *html.Node) *html.Node {
+	var form *html.Node
+	for p := n.Parent; p != nil; p = p.Parent {
+		if p.Type != html.ElementNode || p.DataAtom != atom.Table {
+			continue
+		}
+		for c := p.FirstChild; c != nil && c != n; c = followingIn(c, p) {
+			if c.Type != html.ElementNode || c.DataAtom != atom.Form {
+				continue
+			}
+			switch c.Parent.DataAtom {
+			case atom.Table, atom.Tbody, atom.Thead, atom.Tfoot, atom.Tr:
+				form = c
+			}
+		}
+		if form != nil {
+			return form
+		}
+	}
+	return nil
+}
+
+func isFormControl(n *html.Node) bool {
+	switch n.DataAtom {
+	case atom.Input, atom.Button, atom.Select, atom.Textarea:
+		return true
+	}
+	return false
+}
+
+// controls are the form's, in the order of the page, without those in templates and data lists.
+func (f *Form) controls() iter.Seq[*html.Node] {
+	return func(yield func(*html.Node) bool) {
+		for n := f.page.document().doc.Nodes[0]; n != nil; n = following(n) {
+			if n.Type == html.ElementNode && isFormControl(n) && f.page.controlOwner(n) == f.node && within(n, atom.Template) == nil && within(n, atom.Datalist) == nil && !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+func within(n *html.Node, kind atom.Atom) *html.Node {
+	for p := n.Parent; p != nil; p = p.Parent {
+		if p.Type == html.ElementNode && p.DataAtom == kind {
+			return p
+		}
+	}
+	return nil
+}
+
+// typeOfControl is "text" for inputs of no or unknown type; "select" and "textarea" for these.
+func typeOfControl(n *html.Node) string {
+	t := strings.ToLower(attrOf(n, "type"))
+	switch n.DataAtom {
+	case atom.Select:
+		return "select"
+	case atom.Textarea:
+		return "textarea"
+	case atom.Button:
+		if t == "reset" || t == "button" {
+			return t
+		}
+		return "submit"
+	}
+	switch t {
+	case "hidden", "search", "tel", "url", "email", "password", "date", "month", "week", "time", "datetime-local", "number", "range", "color", "checkbox", "radio", "file",
+		"submit", "image", "reset", "button":
+		return t
+	}
+	return "text"
+}
+
+// disabled reports whether a control is: by itself, or by a fieldset around it unless it stands in the fieldset's first legend.
+func disabled(n *html.Node) bool {
+	if _, ok := nodeAttr(n, "disabled"); ok {
+		return true
+	}
+	for at, p := n, n.Parent; p != nil; at, p = p, p.Parent {
+		if p.Type != html.ElementNode || p.DataAtom != atom.Fieldset {
+			continue
+		}
+		if _, ok := nodeAttr(p, "disabled"); !ok {
+			continue
+		}
+		legend := p.FirstChild
+		for legend != nil && (legend.Type != html.ElementNode || legend.DataAtom != atom.Legend) {
+			legend = legend.NextSibling
+		}
+		if legend == nil || at != legend {
+			return true
+		}
+	}
+	return false
+}
+
+// buttons are those that send the form.
+func (f *Form) buttons() []*html.Node {
+	var all []*html.Node
+	for n := range f.controls() {
+		if t := typeOfControl(n); t == "submit" || t == "image" {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// submitter is the button that the form is sent by, nil if by none.
+func (f *Form) submitter() *html.Node {
+	if f.button != nil || f.none {
+		return f.button
+	}
+	for _, n := range f.buttons() {
+		if !disabled(n) {
+			return n
+		}
+	}
+	return nil
+}
+
+// entries are what the form sends (the standard's "constructing the entry list"), with what was set in the places of what the page has, the rest after it.
+func (f *Form) entries(button *html.Node, charset string) []FormField {
+	var list []FormField
+	last := make(map[string]*html.Node) // the radio button of a group that is on: the last one that says so
+	for n := range f.controls() {
+		if _, on := nodeAttr(n, "checked"); on && typeOfControl(n) == "radio" {
+			last[attrAsIs(n, "name")] = n
+		}
+	}
+	done := make(map[string]bool)
+	for n := range f.controls() {
+		name, t := attrAsIs(n, "name"), typeOfControl(n)
+		if fields, ok := f.set[name]; ok && name != "" {
+			if !done[name] {
+				list = append(list, fields...)
+				done[name] = true
+			}
+			continue
+		}
+		if disabled(n) && n != button {
+			continue
+		}
+		switch t {
+		case "submit", "reset", "button":
+			if n != button {
+				continue
+			}
+		case "image":
+			if n == button {
+				list = append(list, f.coordinates(name)...)
+			}
+			continue
+		case "checkbox":
+			if _, on := nodeAttr(n, "checked"); !on {
+				continue
+			}
+		case "radio":
+			if _, on := nodeAttr(n, "checked"); !on || name != "" && last[name] != n {
+				continue
+			}
+		}
+		if name != "" {
+			list = append(list, entriesOf(n, name, t, charset)...)
+		}
+	}
+	for _, name := range f.order {
+		if !done[name] {
+			list = append(list, f.set[name]...)
+		}
+	}
+	return list
+}
+
+// coordinates are what a picture that is clicked sends: where; here, its corner.
+func (f *Form) coordinates(name string) []FormField {
+	if name != "" {
+		name += "."
+	}
+	var list []FormField
+	for _, at := range [...]string{"x", "y"} {
+		if _, set := f.set[name+at]; !set {
+			list = append(list, FormField{Name: name + at, Value: "0"})
+		}
+	}
+	return list
+}
+
+func entriesOf(n *html.Node, name, t, charset string) []FormField {
+	value, has := rawAttr(n, "value")
+	switch t {
+	case "select":
+		var list []FormField
+		for _, v := range selected(n) {
+			list = append(list, FormField{Name: name, Value: v})
+		}
+		return list
+	case "textarea":
+		value = rawText(n)
+	case "checkbox", "radio":
+		if !has {
+			value = "on"
+		}
+	case "file":
+		return []FormField{{Name: name, File: &FormFile{Type: "application/octet-stream"}}}
+	case "hidden":
+		if strings.EqualFold(name, "_charset_") {
+			value = charset
+		}
+	default:
+		value = sanitized(n, t, value)
+	}
+	list := []FormField{{Name: name, Value: value}}
+	if direction := attrAsIs(n, "dirname"); direction != "" {
+		switch t {
+		case "textarea", "text", "search", "tel", "url", "email", "hidden", "password", "submit":
+			list = append(list, FormField{Name: direction, Value: directionOf(n)})
+		}
+	}
+	return list
+}
+
+// sanitized is what a browser makes of the value that an input has on the page.
+func sanitized(n *html.Node, t, value string) string {
+	number := func(s string) (float64, bool) {
+		v, err := strconv.ParseFloat(s, 64)
+		ok := err == nil && !math.IsInf(v, 0) && !math.IsNaN(v) && !strings.HasPrefix(s, "+") && !strings.ContainsAny(s, "xX_pP") && !strings.HasSuffix(s, ".")
+		return v, ok
+	}
+	switch t {
+	case "text", "search", "tel", "password":
+		return noBreaks.Replace(value)
+	case "url", "email":
+		return strings.Trim(noBreaks.Replace(value), " \t\f")
+	case "number":
+		if _, ok := number(value); !ok {
+			return ""
+		}
+	case "range":
+		least, most := 0.0, 100.0
+		if v, ok := number(attrOf(n, "min")); ok {
+			least = v
+		}
+		if v, ok := number(attrOf(n, "max")); ok {
+			most = v
+		}
+		v, ok := number(value)
+		switch {
+		case !ok && most < least, ok && v < least:
+			v = least
+		case !ok:
+			v = least + (most-least)/2
+		case v > most && most >= least:
+			v = most
+		default:
+			return value
+		}
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case "color":
+		if len(value) != 7 || value[0] != '#' || strings.Trim(value[1:], "0123456789abcdefABCDEF") != "" {
+			return "#000000"
+		}
+		return strings.ToLower(value)
+	}
+	return value
+}
+
+var noBreaks = strings.NewReplacer("\n", "", "\r", "")
+
+// selected are the values of the options that are chosen and not disabled. A list of one line has one: the last that says so, else the first that can be chosen.
+func selected(n *html.Node) []string {
+	_, multiple := nodeAttr(n, "multiple")
+	size, _ := strconv.Atoi(attrOf(n, "size"))
+	var on []*html.Node
+	var first *html.Node
+	for o := range n.Descendants() {
+		if o.Type != html.ElementNode || o.DataAtom != atom.Option {
+			continue
+		}
+		if _, ok := nodeAttr(o, "selected"); ok {
+			on = append(on, o)
+		}
+		if first == nil && !optionDisabled(o, n) {
+			first = o
+		}
+	}
+	if !multiple {
+		switch {
+		case len(on) > 1:
+			on = on[len(on)-1:]
+		case len(on) == 0 && size <= 1 && first != nil:
+			on = append(on, first)
+		}
+	}
+	var values []string
+	for _, o := range on {
+		if optionDisabled(o, n) {
+			continue
+		}
+		v, ok := rawAttr(o, "value")
+		if !ok {
+			v = foldSpace(rawText(o))
+		}
+		values = append(values, v)
+	}
+	return values
+}
+
+func optionDisabled(o, list *html.Node) bool {
+	for p := o; p != nil && p != list; p = p.Parent {
+		if _, ok := nodeAttr(p, "disabled"); ok && (p == o || p.DataAtom == atom.Optgroup) {
+			return true
+		}
+	}
+	return false
+}
+
+// directionOf is what dirname sends: rtl if the nearest dir attribute says so.
+func directionOf(n *html.Node) string {
+	for p := n; p != nil; p = p.Parent {
+		switch d := strings.ToLower(attrOf(p, "dir")); d {
+		case "ltr", "rtl":
+			return d
+		}
+	}
+	return "ltr"
+}
+
+// rawAttr is an attribute's value with its white space, which belongs to what a form sends.
+func rawAttr(n *html.Node, name string) (string, bool) {
+	for _, a := range n.Attr {
+		if a.Key == name {
+			return a.Val, true
+		}
+	}
+	return "", false
+}
+
+func attrAsIs(n *html.Node, name string) string {
+	v, _ := rawAttr(n, name)
+	return v
+}
+
+func rawText(n *html.Node) string {
+	var b strings.Builder
+	for c := range n.Descendants() {
+		if c.Type == html.TextNode {
+			b.WriteString(c.Data)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,20 @@
+package crawl
+
+import (
+	"regexp"
+	"strings"
+)
+
+// userInfo is user:password@ in a URL.
+var userInfo = regexp.MustCompile(`(://[^/@:,]*):[^/@,]*@`)
+
+// masked is a setting's value without passwords and keys: tables and error texts are pasted into reports. name may be ours or Scrapy's.
+func masked(name, value string) string {
+	name = strings.ToLower(strings.TrimSpace(name))
+	for _, secret := range []string{"password", "httpauth_pass", "secret_access_key", "session_token"} {
+		if strings.HasSuffix(name, secret) && value != "" {
+			return "***"
+		}
+	}
+	return userInfo.ReplaceAllString(value, "$1:***@")
+}

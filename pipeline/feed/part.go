@@ -1,0 +1,624 @@
+package feed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+const (
+	// flushEvery is how long compressed items wait at most until they can be read in the file, and flushAt how many bytes of them do.
+	flushEvery = time.Second
+	flushAt    = 256 << 10
+)
+
+// part is one file of a feed: the whole feed, or a batch. All of it is guarded by the feed's mu while it is the feed's.
+type part struct {
+	uri   string // without variables
+	batch int    // from 1; 0 without batches
+
+	file crawl.FeedFile
+	rw   crawl.FeedRewriter // file, if it can be read and cut: its end is written behind each record, and over it the next one
+	size int64              // what stood in it when it was opened
+	pk   *packer            // nil: it is not compressed
+
+	// What is not written where it is to be has a file of its own in a folder of its own, and a place.
+	spool, folder string
+	local         string         // the file's name that it gets, if its place is a file
+	dest          crawl.FeedFile // its place, if that is written from front to back
+	made          []string       // what preparing its place has made
+
+	from      *position // where it goes on, nil if it begins
+	committed bool      // from is what the job has committed, not only where it began
+
+	at    spot
+	ended []byte    // what stands behind at.offset
+	since time.Time // when the first item came, in a feed whose batches have a time
+
+	items, bytes int64 // when it is closed
+	whole        int64 // size of the file that was made of it
+	skipped      bool
+}
+
+// spot is how far a feed has come.
+type spot struct {
+	begun   bool   // there is something in the part, or its head has been written
+	records bool   // there are records
+	first   []byte // goes before the next record
+	offset  int64  // where that goes, in a file
+	items   int64  // what this crawl, or job, has written to the feed
+}
+
+// openFirst opens the part that the crawl begins with, or that a job goes on in.
+func (f *feed) openFirst(ctx context.Context, began time.Time) error {
+	f.batched = began
+	if f.template.batched {
+		f.batch = 1
+	}
+	uri := ""
+	if f.past != nil && (f.template.varies || f.spools()) {
+		f.key = crawl.FeedPrefix + f.shown
+		at, err := f.past.position(f.key)
+		if err != nil {
+			return err
+		}
+		if at != nil {
+			uri, f.batch = at.Name, max(f.batch, at.Batch)
+		}
+	}
+	if uri == "" {
+		uri = f.template.uri(f.batch, began)
+	}
+	p, err := f.openPart(ctx, f.batch, uri, true)
+	if f.part = p; err != nil {
+		return err
+	}
+	if p.from != nil {
+		f.written = p.from.Items - p.from.Count
+		f.at.items = p.from.Items
+		if f.batch == 0 {
+			f.written = 0
+		}
+	}
+	f.safe, f.given = f.batch, f.batch
+	return nil
+}
+
+// spools reports whether items are kept in a file of their own before they get to their place.
+func (f *feed) spools() bool { return f.builds || f.remote != nil }
+
+// openPart opens the file of a part, and finds where to go on in it. It changes nothing that is there.
+func (f *feed) openPart(ctx context.Context, batch int, uri string, first bool) (p *part, err error) {
+	if f.remote != nil {
+		uri = redacted(uri)
+	}
+	p = &part{uri: uri, batch: batch}
+	if f.pack != "" {
+		if p.pk, err = newPacker(f.pack, f.conf.Level); err != nil {
+			return p, err
+		}
+	}
+	exists := false
+	if f.spools() {
+		if exists, err = f.prepare(ctx, p); err == nil {
+			err = f.openSpool(p)
+		}
+	} else {
+		conf := f.conf
+		conf.URI = uri
+		p.file, err = f.target(ctx, conf, f.env)
+	}
+	if err != nil {
+		return p, err
+	}
+	p.rw, _ = p.file.(crawl.FeedRewriter)
+	if err := f.look(p, first); err != nil {
+		return p, err
+	}
+	if exists && p.from == nil && !f.conf.Overwrite {
+		return p, fmt.Errorf("format %s cannot be appended to; overwrite it (-O)", f.format)
+	}
+	return p, nil
+}
+
+// look finds where to go on in a file.
+func (f *feed) look(p *part, first bool) (err error) {
+	if p.rw == nil {
+		return nil
+	}
+	if p.size, err = p.rw.Size(); err != nil {
+		return err
+	}
+	if f.past != nil {
+		if err := f.past.find(f, p); err != nil || p.from != nil {
+			return err
+		}
+	}
+	if p.size == 0 || f.conf.Overwrite || p.spool != "" {
+		return nil
+	}
+	head := make([]byte, min(p.size, 512))
+	if _, err := p.rw.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if is := otherFormat(head, f.format, f.pack); is != "" {
+		return errOther(is, f.form())
+	}
+	return f.goOn(p, p.size, first)
+}
+
+// goOn finds where to append in a file of size bytes.
+func (f *feed) goOn(p *part, size int64, first bool) error {
+	enc := f.enc
+	if !first {
+		// The feed's own is in use, and has its columns.
+		var err error
+		if enc, err = f.newEnc(); err != nil {
+			return err
+		}
+		if f.builds {
+			enc = framed{enc}
+		}
+	}
+	app, ok := enc.(crawl.FeedAppender)
+	if !ok {
+		return fmt.Errorf("format %s cannot be appended to; overwrite it (-O)", f.format)
+	}
+	r, length := io.ReaderAt(p.rw), size
+	if p.pk != nil {
+		text, err := readEnds(f.pack, io.NewSectionReader(p.rw, 0, size))
+		if err != nil {
+			return fmt.Errorf("the file is not whole, and what is appended could not be read: overwrite it (-O), or append to another file: %w", err)
+		}
+		if r, length = text, text.size; length == 0 {
+			return nil
+		}
+	}
+	end, err := app.Append(r, length)
+	if err != nil {
+		return err
+	}
+	if p.pk != nil {
+		if end.Offset != length {
+			return fmt.Errorf("format %s cannot be appended to when it is compressed: its end would have to be taken away; overwrite it (-O), or write jsonl", f.format)
+		}
+		end.Offset = size
+		p.pk.goOn(member{})
+	}
+	p.at = spot{begun: true, records: end.Records, first: end.First, offset: end.Offset, items: p.at.items}
+	if p.from != nil {
+		f.hasHead = f.hasHead || first
+		return nil
+	}
+	head, err := f.sameHead(enc)
+	if first {
+		f.hasHead, f.head = true, head
+	}
+	return err
+}
+
+// sameHead is an error if a file begins otherwise than the feed would: it has other columns. enc has seen the file. It returns what stands before the file's records.
+func (f *feed) sameHead(enc crawl.FeedEncoder) ([]byte, error) {
+	have, err := enc.Begin(nil)
+	if err != nil {
+		return nil, err
+	}
+	want := f.head
+	if want == nil {
+		fresh, err := f.newEnc()
+		if err != nil {
+			return nil, err
+		}
+		if want, err = fresh.Begin(nil); err != nil {
+			return nil, err
+		}
+	}
+	if len(want) > 0 && !bytes.Equal(have, want) {
+		return nil, fmt.Errorf("the file begins with %q, and this feed would begin with %q: choose the same fields, overwrite it (-O), or append to another file",
+			bytes.TrimSpace(have), bytes.TrimSpace(want))
+	}
+	return have, nil
+}
+
+// begin empties the first part's file if it is overwritten, and makes it complete: it may get no item. It is called before the first item.
+func (f *feed) begin() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.beginPart(f.part, true)
+}
+
+// beginPart makes a part's file ready for its first record.
+func (f *feed) beginPart(p *part, first bool) error {
+	switch {
+	case p.rw == nil:
+		return nil
+	case p.from != nil && p.from.Bytes > 0:
+		return f.restore(p, first)
+	case p.at.begun:
+		return nil
+	}
+	if p.size > 0 {
+		if err := p.rw.Truncate(0); err != nil {
+			return err
+		}
+	}
+	if f.conf.SkipEmpty || f.builds || !first {
+		return nil // the next record is on its way, or none is a file too
+	}
+	empty, err := f.enc.Begin(nil)
+	if err != nil {
+		return err
+	}
+	empty = append(empty, f.end...)
+	if p.pk != nil {
+		empty = p.pk.closing(empty, false)
+	}
+	if len(empty) == 0 {
+		return nil
+	}
+	if _, err := p.rw.WriteAt(empty, 0); err != nil {
+		return errors.Join(err, p.mend())
+	}
+	p.ended = empty
+	return nil
+}
+
+// restore takes away what was written behind the position that the part goes on from, and closes it there. A file that ends so is not touched.
+func (f *feed) restore(p *part, first bool) error {
+	at, ending := p.from.Bytes, f.end
+	if p.pk != nil {
+		var last member
+		if p.from.Member != nil {
+			last = *p.from.Member
+		}
+		p.pk.goOn(last)
+		ending = p.pk.closing(f.end, false)
+	}
+	whole := at + int64(len(ending))
+	last, err := tail(p.rw, p.size, int64(len(ending)))
+	if err != nil {
+		return err
+	}
+	if p.size != whole || !bytes.Equal(last, ending) {
+		if err := p.rw.Truncate(at); err != nil {
+			return err
+		}
+		if len(ending) > 0 {
+			if _, err := p.rw.WriteAt(ending, at); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case p.pk == nil:
+		err = f.goOn(p, whole, first)
+	case p.from.Count == 0: // what stands there is not the job's
+		err = f.goOn(p, at, first)
+	default:
+		err = f.goOnBehind(p, first)
+	}
+	if err != nil {
+		return err
+	}
+	if first && p.from.Head != nil {
+		f.head = p.from.Head
+	}
+	p.at.offset, p.at.items, p.ended = at, p.from.Items, ending
+	return nil
+}
+
+// goOnBehind tells the encoder of a compressed file that the job knows: its head says all.
+func (f *feed) goOnBehind(p *part, first bool) error {
+	p.at = spot{begun: true, records: p.from.Count > 0}
+	if !first {
+		return nil
+	}
+	f.hasHead = true
+	if len(p.from.Head) == 0 {
+		return nil
+	}
+	text := append(bytes.Clone(p.from.Head), f.end...)
+	_, err := f.enc.(crawl.FeedAppender).Append(bytes.NewReader(text), int64(len(text)))
+	return err
+}
+
+// nextPart opens the next batch. Called with mu held.
+func (f *feed) nextPart() error {
+	if !f.template.batched || f.closed {
+		return fs.ErrClosed
+	}
+	now := time.Now()
+	if least := f.batched.Add(time.Microsecond); now.Before(least) {
+		now = least // no two have the same time in their names
+	}
+	f.batch, f.batched = f.batch+1, now
+	uri := f.template.uri(f.batch, now)
+	if f.past != nil {
+		if at, ok := f.past.started(f.key, f.batch); ok && at.Name != "" {
+			uri = at.Name // a process that was killed has begun it
+		}
+	}
+	p, err := f.openPart(f.uploads.ctx, f.batch, uri, false)
+	if err == nil {
+		err = f.nextHead()
+	}
+	if err == nil {
+		err = f.beginPart(p, false)
+	}
+	if err != nil {
+		if p.file != nil {
+			err = errors.Join(err, p.undo())
+		}
+		return fmt.Errorf("%s: %w", redacted(uri), err)
+	}
+	p.at.items = f.written
+	f.part = p
+	if f.past != nil {
+		return f.past.noteStarts([]*feed{f})
+	}
+	return nil
+}
+
+// nextHead sees to it that it is known what stands before the records, in a feed that was not begun by this process. Called with mu held.
+func (f *feed) nextHead() (err error) {
+	f.encoding.Lock()
+	defer f.encoding.Unlock()
+	if f.hasHead && f.head == nil && !f.builds {
+		f.head, err = f.enc.Begin(nil)
+	}
+	return err
+}
+
+// putRecord writes a record and what stands before and behind it. Called with mu held.
+func (f *feed) putRecord(record []byte) error {
+	next := f.at
+	f.buf = append(f.before(f.buf[:0], &next), record...)
+	if f.pk != nil {
+		if _, err := f.pk.Write(f.buf); err != nil {
+			return err
+		}
+		if f.at = next; f.pk.raw < flushAt {
+			return nil
+		}
+		return f.flushPacked()
+	}
+	next.offset += int64(len(f.buf))
+	if f.rw == nil {
+		if _, err := f.file.Write(f.buf); err != nil {
+			return err
+		}
+	} else {
+		f.buf = append(f.buf, f.end...)
+		if _, err := f.rw.WriteAt(f.buf, f.at.offset); err != nil {
+			return errors.Join(err, f.mend())
+		}
+	}
+	f.at = next
+	if f.rw != nil {
+		f.ended = f.end
+	}
+	return nil
+}
+
+// flushPacked writes what has been compressed, so that all of it can be read. Called with mu held.
+func (f *feed) flushPacked() error {
+	if err := f.pk.flush(); err != nil {
+		return err
+	}
+	n := f.pk.out.Len()
+	if n == 0 {
+		return nil
+	}
+	defer f.pk.out.Reset()
+	if f.rw == nil {
+		if _, err := f.file.Write(f.pk.out.Bytes()); err != nil {
+			return err
+		}
+		f.at.offset += int64(n)
+		return nil
+	}
+	closing := f.pk.closing(f.end, false)
+	f.pk.out.Write(closing)
+	if _, err := f.rw.WriteAt(f.pk.out.Bytes(), f.at.offset); err != nil {
+		return errors.Join(err, f.mend())
+	}
+	f.at.offset += int64(n)
+	f.ended = closing
+	return nil
+}
+
+// mend makes a file whole again after a write that failed, as far as the place takes it.
+func (p *part) mend() error {
+	if err := p.rw.Truncate(p.at.offset); err != nil || len(p.ended) == 0 {
+		return err
+	}
+	_, err := p.rw.WriteAt(p.ended, p.at.offset)
+	return err
+}
+
+// finishPart writes what must stand at the end, closes the file, and has it put in its place if it is not there. Called with mu held.
+func (f *feed) finishPart() error {
+	p := f.part
+	err := f.endPart()
+	if p.rw != nil && (p.spool != "" || f.past != nil) {
+		err = errors.Join(err, p.file.Sync())
+	}
+	f.part = nil
+	p.items, p.bytes = p.at.items-f.written, p.at.offset+int64(len(p.ended))
+	f.written = p.at.items
+	if err = errors.Join(err, p.file.Close()); err == nil && f.past != nil && p.spool != "" {
+		err = p.note(false)
+	}
+	if err != nil {
+		return err
+	}
+	f.deliver(p)
+	return nil
+}
+
+// endPart writes the end. Called with mu held.
+func (f *feed) endPart() error {
+	if f.rw != nil {
+		if f.pk != nil {
+			return f.flushPacked()
+		}
+		return nil
+	}
+	var rest []byte
+	var err error
+	if !f.at.begun {
+		f.encoding.Lock()
+		rest, err = f.enc.Begin(nil)
+		f.encoding.Unlock()
+	}
+	if err != nil {
+		return err
+	}
+	rest = append(rest, f.end...)
+	if f.pk != nil {
+		if err := f.flushPacked(); err != nil {
+			return err
+		}
+		rest = f.pk.closing(rest, false)
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	_, err = f.file.Write(rest)
+	f.ended = rest
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
+}
+
+// closeFiles closes what is open.
+func (p *part) closeFiles() error {
+	err := p.file.Close()
+	if p.dest != nil {
+		err = errors.Join(err, p.dest.Close())
+	}
+	return err
+}
+
+// undo closes a part that nothing was written to, and removes what opening it has made.
+func (p *part) undo() error {
+	var errs []error
+	if u, ok := p.file.(interface{ Undo() error }); ok {
+		errs = append(errs, u.Undo())
+	} else if p.file != nil {
+		errs = append(errs, p.file.Close())
+	}
+	if u, ok := p.dest.(interface{ Undo() error }); ok {
+		errs = append(errs, u.Undo())
+	} else if p.dest != nil {
+		errs = append(errs, p.dest.Close())
+	}
+	own := file{made: p.made}
+	return errors.Join(append(errs, own.remove())...)
+}
+
+// sameFile reports whether two parts get to one file.
+func sameFile(a, b *part) bool {
+	aName, aInfo := a.place()
+	bName, bInfo := b.place()
+	return aInfo != nil && bInfo != nil && os.SameFile(aInfo, bInfo) || aName != "" && aName == bName
+}
+
+// place is the file that a part gets to, if it gets to one. info is nil if it is not there yet.
+func (p *part) place() (name string, info fs.FileInfo) {
+	if own, ok := p.file.(*file); ok && p.spool == "" {
+		return "", own.info
+	}
+	if p.local == "" {
+		return "", nil
+	}
+	info, err := os.Stat(p.local)
+	if err != nil {
+		info = nil
+	}
+	name, err = filepath.Abs(p.local)
+	if err != nil {
+		name = p.local
+	}
+	return name, info
+}
+
+// endsKept is how much of the beginning and of the end of a compressed file is kept to find out how it goes on.
+const endsKept = 64 << 10
+
+// ends are the beginning and the end of a text that was compressed.
+type ends struct {
+	first, last []byte
+	size        int64
+}
+
+// readEnds reads a compressed text to its end.
+func readEnds(pack string, r io.Reader) (*ends, error) {
+	var text io.Reader
+	if pack == gzipped {
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, err
+		}
+		text = z
+	} else {
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, err
+		}
+		defer z.Close()
+		text = z
+	}
+	e := new(ends)
+	buf := make([]byte, endsKept)
+	for {
+		n, err := text.Read(buf)
+		if len(e.first) < endsKept {
+			e.first = append(e.first, buf[:min(n, endsKept-len(e.first))]...)
+		}
+		e.size += int64(n)
+		if e.last = append(e.last, buf[:n]...); len(e.last) > endsKept {
+			e.last = append(e.last[:0], e.last[len(e.last)-endsKept:]...)
+		}
+		if errors.Is(err, io.EOF) {
+			return e, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// ReadAt implements [io.ReaderAt] for the beginning and the end.
+func (e *ends) ReadAt(b []byte, off int64) (int, error) {
+	lastAt := e.size - int64(len(e.last))
+	switch {
+	case off >= e.size:
+		return 0, io.EOF
+	case off >= lastAt:
+		n := copy(b, e.last[off-lastAt:])
+		if n < len(b) {
+			return n, io.EOF
+		}
+		return n, nil
+	case off < int64(len(e.first)):
+		n := copy(b, e.first[off:])
+		if n < len(b) {
+			return n, errors.New("what stands first is longer than 64 KiB")
+		}
+		return n, nil
+	}
+	return 0, errors.New("what stands first is longer than 64 KiB")
+}
