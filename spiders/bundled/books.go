@@ -8,18 +8,18 @@ import (
 	"github.com/tulle-go/tulle/pipeline"
 )
 
-// Book is what the spider "books" makes of a book's page.
+// Book is what the spider "books" makes of a book's page. The tags say where each field stands there.
 type Book struct {
 	URL         string       `json:"url"`
-	Title       string       `json:"title"`
-	Price       string       `json:"price"`
+	Title       string       `json:"title" css:"div.product_main h1" extract:"required"`
+	Price       string       `json:"price" css:"div.product_main p.price_color" extract:"required"`
 	Stars       int          `json:"stars"`
 	InStock     bool         `json:"in_stock"`
-	Category    string       `json:"category"`
-	UPC         string       `json:"upc"`
-	Description string       `json:"description"`
-	ImageURLs   []string     `json:"image_urls"` // read by ImagesPipeline
-	Images      []crawl.File `json:"images"`     // written by ImagesPipeline
+	Category    string       `json:"category" css:"ul.breadcrumb li:nth-child(3) a"`
+	UPC         string       `json:"upc" css:"th:contains('UPC') + td"`
+	Description string       `json:"description" css:"#product_description + p"`
+	ImageURLs   []string     `json:"image_urls" css:"#product_gallery img@src"` // read by ImagesPipeline
+	Images      []crawl.File `json:"images"`                                    // written by ImagesPipeline
 }
 
 // Books crawls https://books.toscrape.com/, a site made for practice: listings lead to books, each with a cover. Covers are stored where images.store says.
@@ -34,6 +34,7 @@ func Books() *crawl.Spider {
 			return nil
 		},
 		Routes: map[string]crawl.Callback{"book": parseBook},
+		Items:  []any{Book{}},
 		Configure: func(s *crawl.Settings) {
 			s.ItemPipelines = append(s.ItemPipelines, crawl.Stage{Order: 300, Pipeline: &pipeline.ImagesPipeline{}})
 		},
@@ -41,17 +42,15 @@ func Books() *crawl.Spider {
 }
 
 func parseBook(_ context.Context, r *crawl.Response, out *crawl.Out) error {
+	book, err := crawl.Extract[Book](r)
+	if err != nil {
+		return err
+	}
+	// What no tag can say is said in Go.
 	stars := map[string]int{"One": 1, "Two": 2, "Three": 3, "Four": 4, "Five": 5}
-	out.Item(&Book{
-		URL:         r.URL.String(),
-		Title:       r.Text("div.product_main h1"),
-		Price:       r.Text("div.product_main p.price_color"),
-		Stars:       stars[strings.TrimPrefix(r.Attr("div.product_main p.star-rating", "class"), "star-rating ")],
-		InStock:     strings.Contains(r.Text("div.product_main p.availability"), "In stock"),
-		Category:    r.Text("ul.breadcrumb li:nth-child(3) a"),
-		UPC:         r.Text("th:contains('UPC') + td"),
-		Description: r.Text("#product_description + p"),
-		ImageURLs:   r.URLs("#product_gallery img"),
-	})
+	book.URL = r.URL.String()
+	book.Stars = stars[strings.TrimPrefix(r.Attr("div.product_main p.star-rating", "class"), "star-rating ")]
+	book.InStock = strings.Contains(r.Text("div.product_main p.availability"), "In stock")
+	out.Item(&book)
 	return nil
 }

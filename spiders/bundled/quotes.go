@@ -6,11 +6,11 @@ import (
 	"github.com/tulle-go/tulle/crawl"
 )
 
-// Quote is what the spider "quotes" makes of each quote on a page.
+// Quote is what the spider "quotes" makes of each quote on a page. The tags say where each field stands within one.
 type Quote struct {
-	Text   string   `json:"text"`
-	Author string   `json:"author"`
-	Tags   []string `json:"tags"`
+	Text   string   `json:"text" css:"span.text" extract:"required"`
+	Author string   `json:"author" css:"small.author"`
+	Tags   []string `json:"tags" css:"a.tag"`
 }
 
 // Quotes crawls https://quotes.toscrape.com/, a site made for practice, where a page has several items. The argument tag keeps to the quotes of one tag.
@@ -27,15 +27,16 @@ func Quotes(args map[string]string) (*crawl.Spider, error) {
 		StartURLs:      []string{start},
 		AllowedDomains: []string{"quotes.toscrape.com"},
 		Parse: func(_ context.Context, r *crawl.Response, out *crawl.Out) error {
-			for _, quote := range r.CSS("div.quote").EachIter() {
-				var tags []string
-				for _, tag := range quote.Find("a.tag").EachIter() {
-					tags = append(tags, tag.Text())
-				}
-				out.Item(&Quote{Text: quote.Find("span.text").Text(), Author: quote.Find("small.author").Text(), Tags: tags})
+			quotes, err := crawl.ExtractAll[Quote](r, "div.quote")
+			for i := range quotes {
+				out.Item(&quotes[i])
 			}
 			out.FollowAll("li.next a", "")
-			return nil
+			return err // what is missing is told with the page; the other quotes are kept
+		},
+		Items: []any{Quote{}},
+		Checks: []crawl.Check{
+			{URL: "https://quotes.toscrape.com/", MinItems: 10, MinRequests: 1, Fields: []string{"text", "author"}},
 		},
 	}, nil
 }

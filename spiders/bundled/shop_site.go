@@ -102,6 +102,7 @@ func (s *Site) route() {
 		body := "User-agent: *\nDisallow: /cart/\nDisallow: /search\n\nSitemap: " + absolute("/sitemap.xml") + "\n"
 		send(w, r, "text/plain; charset=utf-8", remade, []byte(body))
 	})
+	s.mux.HandleFunc("GET /api/products", s.api)
 	s.mux.HandleFunc("GET /sitemap.xml", s.sitemap)
 	s.mux.HandleFunc("GET /sitemaps/{name}", s.sitemapPart)
 	s.mux.HandleFunc("GET /style.css", file("style.css", "text/css; charset=utf-8"))

@@ -406,3 +406,47 @@ func ExampleSite_Product() {
 	// http://shop.localhost/products/elmer-wall-clock-in-oak-44
 	// Elmer Wall Clock in Oak €100.00 [Home Living Clocks]
 }
+
+// TestAPI reads the API to its end, by pages of every size.
+func TestAPI(t *testing.T) {
+	t.Parallel()
+	const products = 101
+	s := bundled.NewSite(bundled.SiteOptions{Products: products})
+	ask := func(url string) (status int, body []byte) {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, url, nil))
+		return w.Code, w.Body.Bytes()
+	}
+	for _, limit := range []string{"", "1", "7", "50"} {
+		next, n := ("http://" + bundled.SiteHost + "/api/products"), 0
+		if limit != "" {
+			next += "?limit=" + limit
+		}
+		for next != "" {
+			status, body := ask(next)
+			require.Equal(t, http.StatusOK, status)
+			var page struct {
+				Total    int
+				Next     string
+				Products []struct {
+					URL   string
+					Price struct{ Amount float64 }
+				}
+			}
+			require.NoError(t, json.Unmarshal(body, &page))
+			require.Equal(t, products, page.Total)
+			for _, p := range page.Products {
+				n++
+				require.Equal(t, s.Product(n).URL, p.URL)
+				require.InDelta(t, float64(s.Product(n).Cents)/100, p.Price.Amount, 0.001)
+			}
+			next = page.Next
+		}
+		require.Equal(t, products, n, "limit %q", limit)
+	}
+	for _, query := range []string{"cursor=0", "cursor=102", "cursor=x", "limit=0", "limit=51", "limit=x"} {
+		status, body := ask(("http://" + bundled.SiteHost + "/api/products?" + query))
+		require.Equal(t, http.StatusBadRequest, status, query)
+		require.True(t, json.Valid(body))
+	}
+}

@@ -2,9 +2,11 @@ package bundled_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -155,4 +157,68 @@ func TestShop(t *testing.T) {
 	require.Positive(t, res.Stats.Int("robotstxt/forbidden"))
 	require.Positive(t, res.Stats.Int("httperror/response_ignored_status_count/404"))
 	require.Positive(t, res.Stats.Int("downloader/response_status_count/301"))
+}
+
+// TestShopsAgree crawls the shop in three ways: by its pages, its sitemap and its API. All find the same products, with the same pictures.
+func TestShopsAgree(t *testing.T) {
+	t.Parallel()
+	const products = 60 // more than a page of the API
+	type found struct {
+		Title     string        `json:"title"`
+		URL       string        `json:"url"`
+		Price     any           `json:"price"`
+		ImageURLs []string      `json:"image_urls"`
+		Images    []*crawl.File `json:"images"`
+	}
+	site := bundled.NewSite(bundled.SiteOptions{Products: products})
+	for _, name := range []string{"shop", "shop-sitemap", "shop-api"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spider, err := bundled.Spiders()[name](map[string]string{"products": strconv.Itoa(products)})
+			require.NoError(t, err)
+			dir := t.TempDir()
+			feed := filepath.Join(dir, "items.jsonl")
+			res, err := engine.Run(t.Context(), spider, crawl.Settings{
+				Images: crawl.ImagesSettings{Store: filepath.Join(dir, "pictures")},
+				Feeds:  []crawl.Feed{{URI: feed}},
+				Log:    crawl.LogSettings{Level: "error"},
+			})
+			require.NoError(t, err)
+			require.Equal(t, "finished", res.Reason)
+			require.Zero(t, res.Stats.Int("log_count/ERROR"))
+			raw, err := os.ReadFile(feed)
+			require.NoError(t, err)
+			got := map[string]found{}
+			for line := range strings.Lines(string(raw)) {
+				var f found
+				require.NoError(t, json.Unmarshal([]byte(line), &f))
+				got[f.URL] = f
+			}
+			require.Len(t, got, products)
+			for n := 1; n <= products; n++ {
+				want := site.Product(n)
+				f := got[want.URL]
+				require.Equal(t, want.Title, f.Title)
+				switch price := f.Price.(type) {
+				case float64:
+					require.InDelta(t, float64(want.Cents)/100, price, 0.001)
+				case string:
+					require.Contains(t, []string{want.Price, fmt.Sprintf("%.2f", float64(want.Cents)/100)}, price)
+				}
+				var urls, kept []string
+				for _, pic := range want.Images {
+					urls = append(urls, pic.URL)
+					if pic.Fate == bundled.PictureIntact {
+						kept = append(kept, pic.URL)
+					}
+				}
+				require.Equal(t, urls, f.ImageURLs)
+				var images []string
+				for _, image := range f.Images {
+					images = append(images, image.URL)
+				}
+				require.Equal(t, kept, images)
+			}
+		})
+	}
 }
