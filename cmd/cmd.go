@@ -122,7 +122,7 @@ downloads the pictures and files that items name, and writes the items to feeds.
 		SilenceUsage:      true,
 		Args:              a.noCommand,
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 
 		SuggestionsMinimumDistance: 2,
 	}
@@ -131,19 +131,29 @@ downloads the pictures and files that items name, and writes the items to feeds.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
 	})
-	root.AddCommand(a.crawlCommand(), a.jobCommand(), a.listCommand(), a.settingsCommand(), a.siteCommand(), a.versionCommand())
+	root.AddCommand(a.benchCommand(), a.checkCommand(), a.completionCommand(), a.crawlCommand(), a.fetchCommand(), a.genspiderCommand(), a.jobCommand(), a.listCommand(),
+		a.parseCommand(), a.settingsCommand(), a.shellCommand(), a.siteCommand(), a.startprojectCommand(), a.versionCommand(), a.viewCommand())
 	return root
 }
 
 // tryIt are the first commands that a newcomer may type.
 func (a *app) tryIt() string {
-	lines := []string{"  " + a.program.Name + " list"}
-	if names := a.spiderNames(); len(names) > 0 {
-		first := names[0]
-		if a.program.Spiders["shop"] != nil {
-			first = "shop" // it needs no network
+	var steps [][2]string
+	names := a.spiderNames()
+	if a.program.Spiders["shop"] != nil { // the bundled spiders, of which it needs no network
+		steps = append(steps, [2]string{"crawl shop", "crawls the bundled shop; no network needed"},
+			[2]string{"startproject mycrawler", "starts a project of your own"})
+	} else {
+		steps = append(steps, [2]string{"list", "lists the spiders"})
+		if len(names) > 0 {
+			steps = append(steps, [2]string{"crawl " + names[0], "runs one"})
 		}
-		lines = append(lines, "  "+a.program.Name+" crawl "+first)
+		steps = append(steps, [2]string{"genspider news example.com", "writes another"})
+	}
+	steps = append(steps, [2]string{"shell https://example.com/", "looks at a page, to find selectors"})
+	var lines []string
+	for _, s := range steps {
+		lines = append(lines, strings.TrimRight(fmt.Sprintf("  %-*s  %s", len(a.program.Name)+27, a.program.Name+" "+s[0], s[1]), " "))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -180,7 +190,7 @@ const usage = `Usage:
 Commands:{{range .Commands}}{{if .IsAvailableCommand}}
   {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasExample}}
 
-Examples:
+{{if .HasParent}}Examples{{else}}First steps{{end}}:
 {{.Example}}{{end}}{{if not .HasAvailableSubCommands}}
 
 Flags:
@@ -196,11 +206,7 @@ func (a *app) spiderNames() []string { return slices.Sorted(maps.Keys(a.program.
 func (a *app) spider(name string, args map[string]string) (*crawl.Spider, error) {
 	build, ok := a.program.Spiders[name]
 	if !ok {
-		known := "this program has none"
-		if names := a.spiderNames(); len(names) > 0 {
-			known = "there are: " + strings.Join(names, ", ")
-		}
-		return nil, fmt.Errorf("no spider is called %q; %s", name, known)
+		return nil, errors.New(a.noSpider(name))
 	}
 	s, err := build(args)
 	if err != nil {
@@ -214,6 +220,15 @@ func (a *app) spider(name string, args map[string]string) (*crawl.Spider, error)
 		c.Name = name
 	}
 	return &c, nil
+}
+
+// noSpider says that there is no such spider, and which there are.
+func (a *app) noSpider(name string) string {
+	known := "this program has none"
+	if names := a.spiderNames(); len(names) > 0 {
+		known = "there are: " + strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("no spider is called %q; %s", name, known)
 }
 
 // pairs reads key=value arguments of a flag.
@@ -235,17 +250,37 @@ func pairs(flag string, list []string) (map[string]string, error) {
 // settingsFlags are those of every command that puts settings together.
 type settingsFlags struct {
 	args, sets []string
+	config     string
+	noConfig   bool
+	// without is a setting that the command line has said otherwise: what file and environment assign to it does not count.
+	without string
 }
 
 func (f *settingsFlags) add(c *cobra.Command) {
 	c.Flags().StringArrayVarP(&f.args, "arg", "a", nil, "an argument of the spider, `name=value`; may be repeated")
 	c.Flags().StringArrayVarP(&f.sets, "set", "s", nil, "a setting, `name=value`; may be repeated")
+	c.Flags().StringVar(&f.config, "config", "", "read settings from `FILE`, not from "+configName)
+	c.Flags().BoolVar(&f.noConfig, "no-config", false, "read no settings file")
+	_ = c.MarkFlagFilename("config", "yaml", "yml") // it is there
+	_ = c.RegisterFlagCompletionFunc("set", completeSetting)
 }
 
-// settings are the program's with what the command line assigns.
-func (f *settingsFlags) settings(p Program) (crawl.Settings, error) {
-	s := p.Settings
-	s.Assign = slices.Clone(s.Assign)
+// settings are the program's with what the settings file, the environment and the command line assign for a spider, which "" is none.
+func (a *app) settings(f *settingsFlags, spider string) (crawl.Settings, error) {
+	s := a.program.Settings
+	file, err := a.config(f)
+	if err != nil {
+		return s, err
+	}
+	environ, err := fromEnvironment(os.Environ(), a.warn)
+	if err != nil {
+		return s, err
+	}
+	operator := slices.DeleteFunc(append(file.assignments(spider), environ...), func(as crawl.Assignment) bool {
+		to, _, _ := crawl.SettingName(as.Name) // it has one: it has been set
+		return f.without != "" && to == f.without
+	})
+	s.Assign = slices.Concat(s.Assign, operator)
 	for _, kv := range f.sets {
 		k, v, ok := strings.Cut(kv, "=")
 		if !ok || k == "" {
@@ -255,3 +290,42 @@ func (f *settingsFlags) settings(p Program) (crawl.Settings, error) {
 	}
 	return s, nil
 }
+
+// config reads the settings file, if there is one.
+func (a *app) config(f *settingsFlags) (*configFile, error) {
+	if f.noConfig {
+		if f.config != "" {
+			return nil, errors.New("--config and --no-config: one or the other")
+		}
+		return nil, nil
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("settings file: %w; --no-config does without", err)
+	}
+	path := f.config
+	if path == "" {
+		path = os.Getenv(configVariable)
+	}
+	shown := path
+	if path == "" {
+		home, _ := os.UserHomeDir() // without one the search goes up to the root
+		if path = findConfig(dir, home, a.warn); path == "" {
+			return nil, nil
+		}
+		shown = shortPath(dir, path)
+	}
+	file, err := readConfig(path, shown)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(file.places)) {
+		if a.program.Spiders[name] == nil {
+			a.warn(fmt.Sprintf("%s: %s", file.places[name], a.noSpider(name)))
+		}
+	}
+	return file, nil
+}
+
+// warn says what is likely a mistake, and stops nothing.
+func (a *app) warn(text string) { fmt.Fprintf(a.stderr, "%s: warning: %s\n", a.program.Name, text) }

@@ -115,15 +115,22 @@ func tiny(args map[string]string) (*crawl.Spider, error) {
 	}, nil
 }
 
-// run runs a command line. What it prints has no control characters.
-func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+// runAny runs a command line.
+func runAny(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code = cmd.Run(t.Context(), program(), args, &out, &errs)
-	for _, text := range []string{out.String(), errs.String()} {
+	return code, out.String(), errs.String()
+}
+
+// run runs a command line. What it prints has no control characters.
+func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	code, stdout, stderr = runAny(t, args...)
+	for _, text := range []string{stdout, stderr} {
 		require.False(t, strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }), "%q", text)
 	}
-	return code, out.String(), errs.String()
+	return code, stdout, stderr
 }
 
 func read(t *testing.T, name string) string {
@@ -159,7 +166,7 @@ func TestMistakes(t *testing.T) {
 		{"version x y", "tulle version takes no arguments: x y"},
 		{"crawl", "which spider? (tulle crawl SPIDER; 'tulle list' shows them)"},
 		{"crawl tiny shop", "one spider at a time: tiny shop"},
-		{"crawl nope", `no spider is called "nope"; there are: books, broken, chatty, endless, nameless, none, panics, quotes, shop, stuck, tiny`},
+		{"crawl nope", `no spider is called "nope"; there are: books, broken, chatty, endless, nameless, none, panics, quotes, shop, shop-api, shop-sitemap, stuck, tiny`},
 		{"crawl broken", "spider broken: no catalogue"},
 		{"crawl none", "spider none: its constructor returned none"},
 		{"crawl shop -a products", `-a "products": want -a name=value`},
@@ -175,6 +182,9 @@ func TestMistakes(t *testing.T) {
 		{"crawl shop -s images.store=DIR/s -O DIR/f/x", `-O "DIR/f/x": the name has no extension to tell the format by: write -O DIR/f/x:jsonl`},
 		{"crawl shop -s images.store=DIR/s -O DIR/x:", `-O "DIR/x:": no format behind the colon`},
 		{"crawl shop -s images.store=DIR/s -O :csv", `-O ":csv": no file`},
+		{"crawl shop -s images.store=DIR/s -O DIR/x:doc", `feed DIR/x: no format "doc"; there are "csv", "json", "jsonl", "xml"`},
+		{"crawl shop -s images.store=DIR/s -o DIR/x.doc", `feed DIR/x.doc: no format "doc"; there are "csv", "json", "jsonl", "xml"`},
+		{"crawl shop -s images.store=DIR/s -o x:doc", `feed x: no format "doc"; there are "csv", "json", "jsonl", "xml"`},
 		{"crawl shop -s images.store=DIR/s -O ftp://h/x.csv", `feed ftp://h/x.csv: no feed target "ftp"; there are "-", "file"`},
 		{"crawl shop -s images.store=DIR/s -O DIR/a/b.csv -o /dev/null/x.csv", `feed /dev/null/x.csv: mkdir /dev/null: not a directory`},
 		{"crawl shop -s images.store=DIR/s -O DIR/a.csv -o DIR/a.csv", `feed DIR/a.csv: this file is another feed's already`},
@@ -186,6 +196,36 @@ func TestMistakes(t *testing.T) {
 		{"crawl shop -s log.level=loud", "-s log.level=loud: want debug, info, warn or error"},
 		{"settings -s nope=1", "-s nope=1: unknown setting nope; the settings command lists all of them"},
 		{"settings shop nope", `"nope" is neither a spider nor a setting`},
+		{"settings imges", `"imges" is neither a spider nor a setting: did you mean images.store, images.urls_field, images.result_field or images.expires?`},
+		{"settings --config DIR/none.yaml", "settings file: open DIR/none.yaml: no such file or directory"},
+		{"settings --config x --no-config", "--config and --no-config: one or the other"},
+		{"check nope", `no spider is called "nope"; there are: books, broken, chatty, endless, nameless, none, panics, quotes, shop, shop-api, shop-sitemap, stuck, tiny`},
+		{"check -a x=1", "-a is an argument of a spider: name the spider too"},
+		{"bench --time 1ms", "--time 1ms: want 100ms to 1h"},
+		{"bench -s x", `-s "x": want -s name=value`},
+		{"bench -s download.timeot=1", "-s download.timeot=1: unknown setting download.timeot: did you mean download.timeout?"},
+		{"completion", "for which shell? (tulle completion bash|zsh|fish|powershell)"},
+		{"completion tcsh", "for which shell? (tulle completion bash|zsh|fish|powershell)"},
+		{"startproject", "what is the project called? (tulle startproject NAME)"},
+		{"startproject a b c", "a name and a folder, and no more: a b c"},
+		{"startproject func", `"func" cannot be a project's name: it is a word of the language Go`},
+		{"startproject 3d", `"3d" cannot be a project's name: want letters, digits, - and _, beginning with a letter`},
+		{"startproject internal", `"internal" cannot be a project's name: the go command has a meaning of its own for it`},
+		{"startproject net", `"net" cannot be a module's path: packages of Go's standard library are called so; try example.com/net`},
+		{"startproject github.com/me/", `"github.com/me/" cannot be a module's path: there is nothing between two slashes, or at an end`},
+		{"startproject x --module ../x", `"../x" cannot be a module's path: ".." begins or ends with a dot or a dash`},
+		{"startproject x --module a!b/x", `"a!b/x" cannot be a module's path: "a!b": want letters, digits and - _ . ~`},
+		{"startproject x --module github.com/tulle-go/tulle/x", `"github.com/tulle-go/tulle/x" cannot be a module's path: that is tulle's own`},
+		{"startproject x DIR/x --replace DIR", "--replace: open DIR/go.mod: no such file or directory"},
+		{"startproject x DIR/x --replace ../testdata/bench", "--replace ../testdata/bench: this is not a checkout of github.com/tulle-go/tulle"},
+		{"genspider news", "want a name and a domain or URL, as in: tulle genspider news example.com"},
+		{"genspider -l news", "-l takes no arguments: news"},
+		{"genspider -t nope news example.com", "-t nope: there is no such template; there are: basic, crawl, sitemap, xmlfeed, csvfeed, api"},
+		{"genspider news ftp://example.com", "ftp://example.com: want a domain, or a URL with http or https"},
+		{"genspider news_linux example.com", `"news_linux" cannot be a spider's name here: the go command has a meaning of its own for files that end in _linux.go`},
+		{"genspider all example.com", `"all" cannot be a spider's name here: All is the list of the spiders`},
+		{"genspider spiders example.com", `"spiders" cannot be a spider's name here: spiders.go is the list of the spiders`},
+		{"genspider 3d example.com", `"3d" cannot be a spider's name here: want letters, digits, - and _, beginning with a letter`},
 		{"settings -a x shop", `-a "x": want -a name=value`},
 		{"site --products 0", "--products 0: want 1 to 10000000"},
 		{"site --products x", `invalid argument "x" for "--products" flag: strconv.ParseInt: parsing "x": invalid syntax (see 'tulle site --help')`},
@@ -220,7 +260,8 @@ func TestMistakesAtOnce(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for _, c := range []string{
-		"", "crawl", "job", "job compact", "job export-urls", "job list", "job requeue-failed", "job stat", "job unlock", "list", "settings", "site", "version",
+		"", "bench", "check", "completion", "crawl", "fetch", "genspider", "job", "job compact", "job export-urls", "job list", "job requeue-failed", "job stat", "job unlock", "list", "parse", "settings", "shell", "site",
+		"startproject", "version", "view",
 	} {
 		t.Run("help "+c, func(t *testing.T) {
 			t.Parallel()
@@ -253,7 +294,7 @@ func TestOwnProgram(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	p := cmd.Program{Name: "mycrawler", Spiders: map[string]func(map[string]string) (*crawl.Spider, error){"tiny": tiny}}
 	require.Zero(t, cmd.Run(t.Context(), p, []string{"--help"}, &stdout, &stderr))
-	require.Contains(t, stdout.String(), "  mycrawler crawl tiny\n")
+	require.Contains(t, stdout.String(), "  mycrawler crawl tiny ")
 	require.NotContains(t, stdout.String(), "tulle")
 
 	require.Equal(t, 2, cmd.Run(t.Context(), cmd.Program{Name: "mycrawler"}, []string{"crawl", "x"}, &stdout, &stderr))
@@ -264,7 +305,7 @@ func TestListAndVersion(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := run(t, "list")
 	require.Zero(t, code)
-	require.Equal(t, "books\nbroken\nchatty\nendless\nnameless\nnone\npanics\nquotes\nshop\nstuck\ntiny\n", stdout)
+	require.Equal(t, "books\nbroken\nchatty\nendless\nnameless\nnone\npanics\nquotes\nshop\nshop-api\nshop-sitemap\nstuck\ntiny\n", stdout)
 	require.Empty(t, stderr)
 
 	code, stdout, stderr = run(t, "version")
@@ -310,9 +351,9 @@ Finished in 1s
   media     28 (2 failed: 1 too-small, 1 undecodable)
   traffic   1.0 MB in 69 requests
   errors    0
-  feed      DIR/deep/items.csv
-            DIR/items.json
-            DIR/items
+  feed      DIR/deep/items.csv (13 items)
+            DIR/items.json (13 items)
+            DIR/items (13 items)
   pictures  DIR/media/shop
 `, "DIR", dir), shown)
 }
@@ -327,7 +368,7 @@ func TestStdout(t *testing.T) {
 		code, stdout, stderr := run(t, "crawl", "tiny", "-a", "n=1", "-O", out)
 		require.Zero(t, code, stderr)
 		require.Equal(t, want, stdout)
-		require.Contains(t, stderr, "\n  feed      standard output\n")
+		require.Contains(t, stderr, "\n  feed      standard output (")
 	}
 }
 

@@ -35,6 +35,9 @@ Items go to the feeds that -o and -O name, or to those of the spider's own
 settings. The format is that of the file's extension (.jsonl, .json, .csv), or
 stands behind a colon; - is standard output.
 
+Settings come from the program, the spider, the file tulle.yaml, the environment
+and -s, and later ones win: '` + a.program.Name + ` settings --help' says more.
+
 Ctrl-C stops the crawl: what is in flight is finished, so every feed is whole.
 A second Ctrl-C stops at once.
 
@@ -51,10 +54,8 @@ command line, a setting or an output is wrong, and nothing was crawled.`,
 			"  " + a.program.Name + " crawl quotes -O -:csv | head",
 			"  " + a.program.Name + " crawl shop --job shop-job",
 		}, "\n"),
-		Args: oneSpider,
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return a.spiderNames(), cobra.ShellCompDirectiveNoFileComp
-		},
+		Args:              oneSpider,
+		ValidArgsFunction: a.completeSpider,
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.job == "" && c.Flags().Changed("job") {
 				return errors.New("--job: the folder's name is empty") // a variable of a script that is not set
@@ -69,6 +70,11 @@ command line, a setting or an output is wrong, and nothing was crawled.`,
 	c.Flags().StringArrayVarP(&f.overwrite, "overwrite-output", "O", nil, "write items to `FILE[:FORMAT]`, emptied first")
 	c.Flags().StringVar(&f.logLevel, "log-level", "", "`LEVEL` is debug, info, warn or error (default info; on a terminal warn)")
 	c.Flags().StringVar(&f.logFile, "log-file", "", "append the log to `FILE`, not to standard error")
+	for flag, complete := range map[string]cobra.CompletionFunc{
+		"output": a.completeFeed, "overwrite-output": a.completeFeed, "log-level": cobra.FixedCompletions(logLevels, cobra.ShellCompDirectiveNoFileComp),
+	} {
+		_ = c.RegisterFlagCompletionFunc(flag, complete) // they are there
+	}
 	return c
 }
 
@@ -99,7 +105,10 @@ func (a *app) crawl(ctx context.Context, name string, f *crawlFlags) (err error)
 	if err != nil {
 		return err
 	}
-	settings, err := f.settings(a.program)
+	if len(f.appendTo)+len(f.overwrite) > 0 {
+		f.without = "feeds"
+	}
+	settings, err := a.settings(&f.settingsFlags, name)
 	if err != nil {
 		return err
 	}
@@ -142,6 +151,7 @@ func (a *app) crawl(ctx context.Context, name string, f *crawlFlags) (err error)
 	hard, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer a.interrupts(e, cancel, screen)()
+	defer reports(e, screen)()
 	stopLive := screen.follow(e)
 	began := time.Now()
 	res, err := e.Run(hard)
@@ -243,22 +253,36 @@ func afterConfigure(spider *crawl.Spider, change func(*crawl.Settings)) {
 	}
 }
 
-// parseFeed reads FILE or FILE:FORMAT.
+// parseFeed reads FILE or FILE:FORMAT. The format may say how it is compressed: -:jsonl.gz.
 func parseFeed(flag, arg string) (crawl.Feed, error) {
-	uri, format := arg, ""
-	if i := strings.LastIndexByte(arg, ':'); i >= 0 && !strings.ContainsAny(arg[i+1:], `/\.`) {
-		uri, format = arg[:i], arg[i+1:]
-		if format == "" {
-			return crawl.Feed{}, fmt.Errorf("%s %q: no format behind the colon", flag, arg)
+	feed := crawl.Feed{URI: arg}
+	if i := strings.LastIndexByte(arg, ':'); i >= 0 {
+		format, compress := packedExt(arg[i+1:])
+		if !strings.ContainsAny(format, `/\.`) {
+			feed.URI, feed.Format, feed.Compress = arg[:i], format, compress
+			if format == "" {
+				return crawl.Feed{}, fmt.Errorf("%s %q: no format behind the colon", flag, arg)
+			}
 		}
 	}
-	if uri == "" {
+	if feed.URI == "" {
 		return crawl.Feed{}, fmt.Errorf("%s %q: no file", flag, arg)
 	}
-	if format == "" && uri != "-" && filepath.Ext(uri) == "" {
+	if name, _ := packedExt(feed.URI); feed.Format == "" && feed.URI != "-" && filepath.Ext(name) == "" {
 		return crawl.Feed{}, fmt.Errorf("%s %q: the name has no extension to tell the format by: write %s %s:jsonl", flag, arg, flag, arg)
 	}
-	return crawl.Feed{URI: uri, Format: format}, nil
+	return feed, nil
+}
+
+// packedExt takes the end of a compressed file's name away, and says what it is.
+func packedExt(name string) (rest, compress string) {
+	if rest, ok := strings.CutSuffix(name, ".gz"); ok {
+		return rest, "gzip"
+	}
+	if rest, ok := strings.CutSuffix(name, ".zst"); ok {
+		return rest, "zstd"
+	}
+	return name, ""
 }
 
 // logFile is where the log goes, if not to standard error.

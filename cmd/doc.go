@@ -13,6 +13,19 @@
 //	crawl.go     crawl: runs a spider
 //	live.go      the line that shows on a terminal how it goes
 //	summary.go   the table at the end
+//	session.go   fetches pages for somebody who looks at them, by a real engine
+//	fetch.go     fetch: a page, or what was sent for it; view.go shows it in a browser
+//	parse.go     parse: a page through a spider's callback
+//	shell.go     shell: a conversation about pages; shell_commands.go has its words, shell_select.go selections, shell_tree.go the outline,
+//	             shell_line.go the line that is typed, shell_complete.go what Tab knows
+//	paint.go     colours, and text that cannot steer a terminal
 //	job.go       job: looks after crawls that can be resumed; job_stat.go and job_list.go print
-//	list.go, settings.go, site.go, version.go
+//	config.go    the settings file, tulle.yaml
+//	environ.go   settings in the environment
+//	settings.go  settings: shows them, and where each comes from
+//	startproject.go, genspider.go   write what is in the folder scaffold
+//	check.go     check: holds spiders against their checks
+//	bench.go     bench: how fast this machine crawls
+//	complete.go  what Tab offers
+//	list.go, site.go, version.go
 package cmd

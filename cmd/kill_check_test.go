@@ -33,7 +33,7 @@ type outcome struct {
 // items are a feed's, by kind and key, as texts that are alike in all formats.
 type items map[string][]string
 
-var killFeeds = []string{"items.jsonl", "items.json", "items.csv"}
+var killFeeds = []string{"items.jsonl", "items.json", "items.csv", "items.jsonl.gz", "items.json.zst", "items.built"}
 
 // outcomeOf reads what a crawl in dir has left. It is an error if an item names a picture that is not in the store, or another one.
 func outcomeOf(dir string, pages map[string]int) (*outcome, error) {
@@ -82,11 +82,16 @@ func readFeed(name string) (list []killItem, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if name, b, err = unpack(name, b); err != nil {
+		return nil, err
+	}
 	switch filepath.Ext(name) {
 	case ".json":
 		return list, json.Unmarshal(b, &list)
 	case ".jsonl":
 		return jsonLines(b, true)
+	case ".built":
+		return readBuilt(b)
 	}
 	rows, err := csv.NewReader(bytes.NewReader(b)).ReadAll()
 	if err != nil || len(rows) == 0 {

@@ -28,8 +28,11 @@ func killProgram(site string) cmd.Program {
 		}
 	}
 	return cmd.Program{
-		Spiders:  map[string]func(map[string]string) (*crawl.Spider, error){"killshop": own(killShop), "poison": own(poison)},
-		Settings: crawl.Settings{Parts: crawl.Parts{Job: jobdir.Open, InspectJob: jobdir.Inspect}},
+		Spiders: map[string]func(map[string]string) (*crawl.Spider, error){"killshop": own(killShop), "poison": own(poison)},
+		Settings: crawl.Settings{Parts: crawl.Parts{
+			Job: jobdir.Open, InspectJob: jobdir.Inspect,
+			Formats: map[string]crawl.FeedFormat{"built": func(crawl.Feed) (crawl.FeedEncoder, error) { return builtLines{}, nil }},
+		}},
 	}
 }
 

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -90,13 +91,17 @@ func TestSummary(t *testing.T) {
 		st.Add(key, n)
 	}
 	s := &crawl.Settings{
-		Feeds:  []crawl.Feed{{URI: "a.csv"}, {URI: "-"}, {URI: "nowhere/skipped.csv", SkipEmpty: true}},
+		Feeds:  []crawl.Feed{{URI: "a.csv"}},
 		Images: crawl.ImagesSettings{Store: "pics/{spider}"}, Files: crawl.FilesSettings{Store: "unused"},
 		ItemPipelines: []crawl.Stage{
 			{Pipeline: &pipeline.ImagesPipeline{}},
 			{Pipeline: &pipeline.ImagesPipeline{Settings: crawl.ImagesSettings{Store: "s3://covers"}}},
 			{Pipeline: &pipeline.ImagesPipeline{}},
 		},
+	}
+	feeds := []crawl.FeedResult{
+		{URI: "a.csv", Items: 88}, {URI: "-", Items: 1}, {URI: "nowhere/skipped.csv", Skipped: true}, {URI: "b-%(batch_id)d.csv", Batch: 3, Items: 2500},
+		{URI: "s3://b/x.json", Items: 90, Err: io.ErrUnexpectedEOF},
 	}
 	require.Equal(t, `
 Closed (enough) after 1m2s
@@ -106,11 +111,13 @@ Closed (enough) after 1m2s
   media     70 (60 up to date; 3 failed: 2 status, 1 timeout)
   traffic   1.2 MB in 1 request (5 asked again)
   errors    7 (3 failed: 1 dns, 2 timeout; callbacks: 2 panic)
-  feed      a.csv
-            standard output
+  feed      a.csv (88 items)
+            standard output (1 item)
+            b-%(batch_id)d.csv (3 files, 2500 items)
+            s3://b/x.json (90 items), and not all of it is there: see the error
   pictures  pics/shop
             s3://covers
-`, summary(engine.Result{Reason: "enough", Stats: st}, s, "shop", 62*time.Second+345678*time.Microsecond))
+`, summary(engine.Result{Reason: "enough", Stats: st, Feeds: feeds}, s, "shop", 62*time.Second+345678*time.Microsecond))
 
 	none := summary(engine.Result{Reason: "finished", Stats: crawl.NewStats()}, &crawl.Settings{}, "x", time.Millisecond)
 	require.Equal(t, "\nFinished in 1ms\n  pages     0\n  items     0\n  traffic   0 B in 0 requests\n  errors    0\n", none)
@@ -135,12 +142,18 @@ func TestParseFeed(t *testing.T) {
 		`C:\items.csv`:       {URI: `C:\items.csv`},
 		"file:///a.csv":      {URI: "file:///a.csv"},
 		"s3://b/items:jsonl": {URI: "s3://b/items", Format: "jsonl"},
+		"a.jsonl.gz":         {URI: "a.jsonl.gz"},
+		"a.gz:csv":           {URI: "a.gz", Format: "csv"},
+		"-:jsonl.gz":         {URI: "-", Format: "jsonl", Compress: "gzip"},
+		"x:csv.zst":          {URI: "x", Format: "csv", Compress: "zstd"},
+
+		"ftp://u:p@h:21/%(name)s-%(batch_id)d.json": {URI: "ftp://u:p@h:21/%(name)s-%(batch_id)d.json"},
 	} {
 		got, err := parseFeed("-O", arg)
 		require.NoError(t, err, arg)
 		require.Equal(t, want, got, arg)
 	}
-	for _, arg := range []string{"", "x", "x:", ":csv", "dir.d/x"} {
+	for _, arg := range []string{"", "x", "x:", ":csv", "dir.d/x", "x.gz", "x:.gz"} {
 		_, err := parseFeed("-O", arg)
 		require.ErrorContains(t, err, "-O "+strings.TrimSpace(`"`+arg+`"`), arg)
 	}

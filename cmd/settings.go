@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -23,19 +22,37 @@ func (a *app) settingsCommand() *cobra.Command {
 		Use:   "settings [SPIDER] [NAME...]",
 		Short: "Show settings, their values and where each comes from",
 		Long: `settings prints every setting with its value and where that comes from: the
-default, this program, the spider, or the command line. With a spider its own
-settings count too. Names print those settings alone, or all below them.
+default, this program, the spider, the settings file with its line, a variable
+of the environment, or the command line. With a spider its own settings count
+too. Names print those settings alone, or all below them. Passwords and keys are
+hidden, but not from --json.
 
-A setting is changed by -s name=value on the command line of crawl. Scrapy's
-names are understood too: -s DOWNLOAD_DELAY=0.5`,
+Later ones win: program, spider, settings file, environment, command line.
+
+The settings file is tulle.yaml in the working directory, or in the nearest
+folder above it, up to the home folder. --config FILE takes another one, as does
+TULLE_CONFIG; --no-config takes none.
+
+  images:
+    store: pictures            # images.store: pictures is the same
+    thumbs: {small: 50x50}
+  feeds:
+    - {uri: items.csv, overwrite: true}
+  spiders:
+    books: {download_delay: 2s}     # for that spider alone
+
+In the environment images.store is TULLE_IMAGES_STORE. That is the place for
+passwords and keys. A variable that is no setting's is warned of, and an empty
+one counts as none.
+
+On the command line it is -s images.store=pictures. Scrapy's names are
+understood in all three: -s DOWNLOAD_DELAY=0.5`,
 		Example: strings.Join([]string{
 			"  " + a.program.Name + " settings",
 			"  " + a.program.Name + " settings shop images",
 			"  " + a.program.Name + " settings -s CONCURRENT_REQUESTS=32 concurrent_requests",
 		}, "\n"),
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return a.spiderNames(), cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction: a.completeSettingName,
 		RunE: func(_ *cobra.Command, args []string) error {
 			all, err := a.explain(&f, &args)
 			if err != nil {
@@ -61,20 +78,22 @@ names are understood too: -s DOWNLOAD_DELAY=0.5`,
 
 // explain takes the spider's name off the arguments, if the first is one.
 func (a *app) explain(f *settingsFlags, args *[]string) ([]crawl.Explained, error) {
-	settings, err := f.settings(a.program)
-	if err != nil {
-		return nil, err
-	}
 	given, err := pairs("-a", f.args)
 	if err != nil {
 		return nil, err
 	}
 	var spider *crawl.Spider
+	name := ""
 	if len(*args) > 0 && a.program.Spiders[(*args)[0]] != nil {
-		if spider, err = a.spider((*args)[0], given); err != nil {
+		name = (*args)[0]
+		if spider, err = a.spider(name, given); err != nil {
 			return nil, err
 		}
 		*args = (*args)[1:]
+	}
+	settings, err := a.settings(f, name)
+	if err != nil {
+		return nil, err
 	}
 	return settings.Explain(spider)
 }
@@ -86,6 +105,9 @@ func chosen(all []crawl.Explained, names []string, changed bool) ([]crawl.Explai
 	for _, s := range all {
 		ok := len(names) == 0
 		for i, n := range names {
+			if to, entry, err := crawl.SettingName(n); err == nil && entry == "" {
+				n = to // it was Scrapy's
+			}
 			n = strings.ToLower(n)
 			if s.Name == n || strings.HasPrefix(s.Name, n+".") {
 				ok, found[i] = true, true
@@ -97,26 +119,18 @@ func chosen(all []crawl.Explained, names []string, changed bool) ([]crawl.Explai
 	}
 	for i, ok := range found {
 		if !ok {
-			return nil, fmt.Errorf("%q is neither a spider nor a setting", names[i])
+			hint := ""
+			if _, _, err := crawl.SettingName(names[i]); err != nil && strings.Contains(err.Error(), "did you mean") {
+				_, hint, _ = strings.Cut(err.Error(), ":")
+				hint = ":" + hint
+			}
+			return nil, fmt.Errorf("%q is neither a spider nor a setting%s", names[i], hint)
 		}
 	}
 	return kept, nil
 }
 
-// userInfo is user:password@ in a URL.
-var userInfo = regexp.MustCompile(`(://[^/@:,]*):[^/@,]*@`)
-
-// masked hides passwords and keys: a table is pasted into reports. --json has them, for programs.
-func masked(name, value, def string) string {
-	for _, secret := range []string{"password", "secret_access_key", "session_token"} {
-		if strings.HasSuffix(name, secret) && value != def {
-			return "***"
-		}
-	}
-	return userInfo.ReplaceAllString(value, "$1:***@")
-}
-
-// printSettings prints a table. A value that is longer than wide pushes its source aside, and no other's.
+// printSettings prints a table, without passwords: it is pasted into reports. --json has them, for programs. A value that is longer than wide pushes its source aside, and no other's.
 func (a *app) printSettings(all []crawl.Explained) error {
 	const wide = 24
 	names, values := 0, 0
@@ -124,7 +138,7 @@ func (a *app) printSettings(all []crawl.Explained) error {
 		if s.Value == "" {
 			return `""`
 		}
-		return masked(s.Name, s.Value, s.Default)
+		return s.Shown()
 	}
 	for _, s := range all {
 		names = max(names, len(s.Name))

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -94,9 +93,9 @@ func summary(res engine.Result, s *crawl.Settings, spider string, took time.Dura
 		failed(st, st.Int("page_failed_count"), "page_failed_kind_count/"), callbacks(st))))
 
 	heads := heads{}
-	for _, f := range s.Feeds {
-		if where := placeOf(f); where != "" {
-			row(heads.next("feed"), where)
+	for _, f := range res.Feeds {
+		if !f.Skipped {
+			row(heads.next("feed"), feedText(f))
 		}
 	}
 	if len(s.Feeds) == 0 && st.Int("item_scraped_count") > 0 {
@@ -136,15 +135,20 @@ func (h *heads) next(name string) string {
 	return name
 }
 
-// placeOf is where a feed is. A feed without items may have left no file.
-func placeOf(f crawl.Feed) string {
-	if f.URI == "-" {
-		return "standard output"
+// feedText is where a feed is, and what it has got. Its batches are one.
+func feedText(f crawl.FeedResult) string {
+	where, got := f.URI, []string{count(f.Items, "item")}
+	if scheme, _, _ := strings.Cut(f.URI, ":"); scheme == "-" || scheme == "stdout" {
+		where = "standard output"
 	}
-	if _, err := os.Stat(f.URI); err != nil && f.SkipEmpty {
-		return ""
+	if f.Batch > 0 {
+		got = append([]string{count(int64(f.Batch), "file")}, got...)
 	}
-	return f.URI
+	text := where + list(" (", ")", strings.Join(got, ", "))
+	if f.Err != nil {
+		text += ", and not all of it is there: see the error"
+	}
+	return text
 }
 
 type mediaPlace struct{ what, where string }

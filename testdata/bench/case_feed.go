@@ -8,17 +8,25 @@ import (
 	"path/filepath"
 )
 
-// feedCase is the crawl of followCase with its items in a file: with a job they get there after their page is done, each once, and before that page is forgotten.
+// feedCase is the crawl of followCase with its items in a file, and without, to see what that costs. With a job they get there after their page is done, each once, and
+// before that page is forgotten.
 func feedCase() benchCase {
 	c := followCase()
 	c.name = "feed"
 	c.title = "%s pages as in follow, with every item written to a JSON Lines file"
 	c.size, c.most = 20_000, nil
-	c.entries = map[string]entry{"tulle": tulleFeed, "job": inJob(tulleFeed)}
+	c.entries = map[string]entry{"tulle": tulleFeed, "job": inJob(tulleFeed), "dry": tulleFollow}
+	c.columns = []column{
+		{head: "pages/s", value: outcome.rate, format: "%.0f"},
+		{head: "of no feed", value: outcome.rate, format: "%.2f", against: "dry"},
+		{head: "CPU µs/page", value: outcome.cpuPerPage, format: "%.0f"},
+		{head: "CPU of no feed", value: outcome.cpuPerPage, format: "%.2f", against: "dry"},
+		memoryColumn(),
+	}
 	follow := c.faults
 	c.faults = func(o outcome) []string {
 		faults := follow(o)
-		if len(faults) == 0 && (o.Result.FeedItems != o.Result.Items || o.Result.FeedSum != o.Result.ItemSum) {
+		if len(faults) == 0 && o.Job.Contestant != "dry" && (o.Result.FeedItems != o.Result.Items || o.Result.FeedSum != o.Result.ItemSum) {
 			faults = append(faults, "the feed is wrong")
 		}
 		return faults

@@ -37,7 +37,7 @@ type contestant struct {
 
 // allCases is the table of cases, in the order in which they run.
 func allCases() []benchCase {
-	return []benchCase{flatCase(), followCase(), feedCase(), slowCase(), pendingCase(), picturesCase(), bigCase(), brokenCase(), manyCase(), broadCase()}
+	return []benchCase{flatCase(), followCase(), feedCase(), itemsCase(), slowCase(), pendingCase(), picturesCase(), bigCase(), brokenCase(), manyCase(), broadCase()}
 }
 
 // allContestants is the table of contestants, in the order in which they take turns.
@@ -45,10 +45,18 @@ func allContestants() []contestant {
 	return []contestant{
 		{name: "tulle", label: "tulle"},
 		{name: "job", label: "tulle with a job"},
+		{name: "dry", label: "tulle, without a feed"},
 		{name: "alone", label: "tulle, the good hosts alone"},
 		{name: "bare", label: "bare net/http, goquery"},
 		{name: "colly", label: "Colly", module: "github.com/gocolly/colly/v2"},
 		{name: "scrapy", label: "Scrapy"},
+		{name: "jsonl", label: "tulle, to JSON Lines"},
+		{name: "json", label: "tulle, to JSON"},
+		{name: "csv", label: "tulle, to CSV"},
+		{name: "xml", label: "tulle, to XML"},
+		{name: "gzip", label: "tulle, to JSON Lines in gzip"},
+		{name: "zstd", label: "tulle, to JSON Lines in zstd"},
+		{name: "parquet", label: "tulle, to Parquet"},
 	}
 }
 

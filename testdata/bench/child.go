@@ -140,7 +140,7 @@ func contestMain(stdin io.Reader, stdout io.Writer) error {
 	if err := errors.Join(err, stopProfile()); err != nil {
 		return fmt.Errorf("%s in %s: %w", j.Contestant, j.Case, err)
 	}
-	if j.Case == "feed" {
+	if j.Case == "feed" && j.Contestant != "dry" {
 		if err := readFeed(feedName(j), &r); err != nil {
 			return fmt.Errorf("%s in %s: %w", j.Contestant, j.Case, err)
 		}

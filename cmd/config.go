@@ -1,0 +1,436 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+// The settings file: where it is, and what it assigns.
+
+// configName is what the file is called where it is searched for.
+const configName = "tulle.yaml"
+
+// Bounds of a settings file. One that a person has written is far from them.
+const (
+	maxConfigSize   = 1 << 20
+	maxConfigDepth  = 20
+	maxConfigNodes  = 20_000 // aliases count each time that they are used
+	maxConfigErrors = 20     // that are told at once
+)
+
+// A configFile is a settings file, read.
+type configFile struct {
+	// name is how messages call it: relative to the working directory, if that is not longer.
+	name string
+	// general are the settings of every spider, in the order of the file.
+	general []crawl.Assignment
+	// spiders are those of one spider alone.
+	spiders map[string][]crawl.Assignment
+	// places are where the names of spiders stand.
+	places map[string]string
+}
+
+// assignments are those for a spider; "" is none.
+func (c *configFile) assignments(spider string) []crawl.Assignment {
+	if c == nil {
+		return nil
+	}
+	return append(slices.Clone(c.general), c.spiders[spider]...)
+}
+
+// findConfig looks for the settings file in dir and its parents, up to home or the root. The nearest is it; "" if there is none.
+//
+// A file of a parent whose owner is neither this user, nor root, nor the owner of dir is passed over, with a warning: in a folder that all may write to, anybody could
+// leave one, and settings name programs to run.
+func findConfig(dir, home string, warn func(string)) string {
+	for at := dir; ; {
+		name := filepath.Join(at, configName)
+		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+			if at == dir || ownerTrusted(info, dir) {
+				return name
+			}
+			warn(shortPath(dir, name) + " is another user's, and is not read: --config reads it")
+		} else if _, err := os.Stat(filepath.Join(at, "tulle.yml")); err == nil && at == dir {
+			warn("tulle.yml is not read: the settings file is called " + configName)
+		}
+		up := filepath.Dir(at)
+		if at == home || up == at {
+			return ""
+		}
+		at = up
+	}
+}
+
+// shortPath is a path as seen from dir, if that is shorter.
+func shortPath(dir, path string) string {
+	if rel, err := filepath.Rel(dir, path); err == nil && len(rel) < len(path) {
+		return rel
+	}
+	return path
+}
+
+// readConfig reads a settings file. shown is how messages call it. The error holds everything that is wrong, one line each, with the place.
+func readConfig(path, shown string) (*configFile, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("settings file: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("settings file: %w", err)
+	}
+	if len(b) > maxConfigSize {
+		return nil, fmt.Errorf("%s is larger than %s: that is no settings file", shown, bytesText(maxConfigSize))
+	}
+	return parseConfig(b, shown)
+}
+
+// yamlPlace is how an error of the YAML parser begins.
+var yamlPlace = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+func parseConfig(b []byte, shown string) (*configFile, error) {
+	c := &configFile{name: shown, spiders: make(map[string][]crawl.Assignment), places: make(map[string]string)}
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	var doc, more yaml.Node
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return c, nil // empty, or comments alone
+	} else if err != nil {
+		m := yamlPlace.FindStringSubmatch(err.Error())
+		text := strings.TrimPrefix(err.Error(), m[0])
+		if m[1] != "" {
+			shown += ":" + m[1]
+		}
+		if strings.Contains(text, "cannot start any token") {
+			text += " (YAML is indented by spaces, never by tabs; a value that begins with a special character is quoted)"
+		}
+		return nil, fmt.Errorf("%s: %s", shown, text)
+	}
+	r := &configReader{file: c, known: make(map[string]string)}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		r.fail(&more, "a second document: a settings file has one")
+	}
+	all, err := crawl.Settings{}.Explain(nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		r.known[s.Name] = s.Kind
+	}
+	if len(doc.Content) == 1 && doc.Content[0].ShortTag() != "!!null" {
+		r.top(doc.Content[0])
+	}
+	return c, errors.Join(r.errs...)
+}
+
+// configReader turns the nodes of a file into assignments.
+type configReader struct {
+	file  *configFile
+	known map[string]string // the kind of each setting
+	nodes int
+	errs  []error
+
+	section *section
+}
+
+// section is the file itself, or a spider's part of it.
+type section struct {
+	given map[string]int // the lines of what has been set, by name
+	into  func(crawl.Assignment)
+}
+
+// fail notes what is wrong at a node.
+func (r *configReader) fail(n *yaml.Node, format string, args ...any) {
+	if len(r.errs) < maxConfigErrors {
+		r.errs = append(r.errs, fmt.Errorf("%s:%d:%d: %s", r.file.name, n.Line, n.Column, fmt.Sprintf(format, args...)))
+	}
+}
+
+// enter counts a node, and follows an alias to what it stands for. It reports false if there is too much.
+func (r *configReader) enter(n *yaml.Node, depth int) (*yaml.Node, bool) {
+	if r.nodes++; r.nodes > maxConfigNodes || depth > maxConfigDepth {
+		if r.nodes <= maxConfigNodes+1 {
+			r.fail(n, "too much, or too deep, for a settings file")
+			r.nodes = maxConfigNodes + 1 // that is said once
+		}
+		return nil, false
+	}
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if n.Style&yaml.TaggedStyle != 0 && !strings.HasPrefix(n.Tag, "!!") {
+		r.fail(n, "the tag %s is not understood", n.Tag)
+		return nil, false
+	}
+	return n, true
+}
+
+// entries calls f with the keys and values of a mapping.
+func (r *configReader) entries(n *yaml.Node, f func(key, value *yaml.Node)) {
+	seen := make(map[string]int)
+	for pair := range slices.Chunk(n.Content, 2) {
+		key, value := pair[0], pair[1]
+		switch {
+		case key.Kind != yaml.ScalarNode:
+			r.fail(key, "a name is wanted here")
+			continue
+		case key.ShortTag() == "!!merge":
+			r.fail(key, "<< is not understood: write the settings out, or give each an alias")
+			continue
+		case seen[key.Value] > 0:
+			r.fail(key, "%s is there twice: on line %d too", key.Value, seen[key.Value])
+			continue
+		}
+		seen[key.Value] = key.Line
+		f(key, value)
+	}
+}
+
+// top reads the file.
+func (r *configReader) top(n *yaml.Node) {
+	n, ok := r.enter(n, 0)
+	if !ok {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		r.fail(n, "this is %s: want settings, as in download_delay: 2s", shape(n))
+		return
+	}
+	general := &section{given: make(map[string]int), into: func(a crawl.Assignment) { r.file.general = append(r.file.general, a) }}
+	r.section = general
+	r.entries(n, func(key, value *yaml.Node) {
+		if !strings.EqualFold(key.Value, "spiders") {
+			r.setting("", key, value, 1)
+			return
+		}
+		if value, ok = r.enter(value, 1); !ok || value.ShortTag() == "!!null" {
+			return
+		}
+		if value.Kind != yaml.MappingNode {
+			r.fail(value, "spiders is %s: want the settings of single spiders, below their names", shape(value))
+			return
+		}
+		r.entries(value, func(key, value *yaml.Node) { r.spider(key, value) })
+		r.section = general
+	})
+}
+
+// spider reads the settings of one spider.
+func (r *configReader) spider(name, n *yaml.Node) {
+	r.file.places[name.Value] = fmt.Sprintf("%s:%d:%d", r.file.name, name.Line, name.Column)
+	n, ok := r.enter(n, 2)
+	if !ok || n.ShortTag() == "!!null" {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		r.fail(n, "spiders.%s is %s: want settings, as in download_delay: 2s", name.Value, shape(n))
+		return
+	}
+	r.section = &section{given: make(map[string]int), into: func(a crawl.Assignment) {
+		r.file.spiders[name.Value] = append(r.file.spiders[name.Value], a)
+	}}
+	r.entries(n, func(key, value *yaml.Node) { r.setting("", key, value, 3) })
+}
+
+// setting reads one setting, or a group of them.
+func (r *configReader) setting(prefix string, key, n *yaml.Node, depth int) {
+	name := prefix + key.Value
+	n, ok := r.enter(n, depth)
+	if !ok {
+		return
+	}
+	lower := strings.ToLower(name)
+	kind := r.known[lower]
+	if kind == "" && (n.Kind == yaml.MappingNode || n.ShortTag() == "!!null") && r.isGroup(lower) {
+		if n.Kind == yaml.MappingNode {
+			r.entries(n, func(key, value *yaml.Node) { r.setting(name+".", key, value, depth+1) })
+		}
+		return
+	}
+	to, entry, err := crawl.SettingName(name)
+	if err != nil {
+		r.fail(key, "%s", err)
+		return
+	}
+	if entry != "" {
+		to += "." + entry
+	}
+	if line := r.section.given[to]; line > 0 {
+		r.fail(key, "%s is set twice: on line %d too", to, line)
+		return
+	}
+	r.section.given[to] = key.Line
+	if n.ShortTag() == "!!null" {
+		r.fail(key, `%s has no value: write "" for an empty one`, name)
+		return
+	}
+	text, ok := r.text(name, kind, n, depth)
+	if !ok {
+		return
+	}
+	var scratch crawl.Settings
+	if err := scratch.Set(name, text); err != nil {
+		r.blame(name, kind, n, err)
+		return
+	}
+	r.section.into(crawl.Assignment{Name: name, Value: text, Source: fmt.Sprintf("%s:%d", r.file.name, key.Line)})
+}
+
+// isGroup reports whether a name has settings, or entries of a map, below it.
+func (r *configReader) isGroup(name string) bool {
+	for known, kind := range r.known {
+		if strings.HasPrefix(known, name+".") || strings.HasPrefix(kind, "map") && strings.HasPrefix(name, known+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// blame says what is wrong with a value, at the entry of a list or map that it is about.
+func (r *configReader) blame(name, kind string, n *yaml.Node, err error) {
+	step := 1
+	if n.Kind == yaml.MappingNode {
+		step = 2
+	}
+	for part := range slices.Chunk(n.Content, step) {
+		alone := *n
+		alone.Content = part
+		var scratch crawl.Settings
+		if text, ok := r.text(name, kind, &alone, 0); ok {
+			if e := scratch.Set(name, text); e != nil {
+				r.fail(part[len(part)-1], "%s", e)
+				return
+			}
+		}
+	}
+	r.fail(n, "%s", err)
+}
+
+// wants say what a setting of each kind looks like.
+var wants = map[string]string{
+	"bool": "true or false", "text": "a text", "number": "a whole number", "decimal": "a number", "bytes": "a size such as 10MB",
+	"duration": "a duration such as 90s or 1h30m, or a number of seconds",
+	"numbers":  "a list of numbers", "texts": "a list of texts", "feeds": "a list of feeds, each with a uri",
+	"map of texts": "names with texts", "map of sizes": "names with sizes such as 50x50", "map of limits": "hosts with concurrency, delay or fixed_delay",
+}
+
+// variable is how a shell names one.
+var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+
+// text is a value as Settings.Set takes it. kind is "" for names that are not ours: the value is then what its YAML says.
+func (r *configReader) text(name, kind string, n *yaml.Node, depth int) (string, bool) {
+	lists := kind == "numbers" || kind == "texts" || kind == "feeds" || kind == ""
+	maps := strings.HasPrefix(kind, "map") || kind == "feeds" || kind == ""
+	switch {
+	case n.Kind == yaml.ScalarNode:
+		if m := variable.FindString(n.Value); m != "" {
+			r.fail(n, "%s: %s is not replaced by the environment's; set the setting there, as %s", name, m, environmentName(name))
+			return "", false
+		}
+		if kind == "feeds" && n.Value != "" && !strings.ContainsAny(n.Value[:1], "[{") {
+			return string(jsonOf([]any{feedOf(n.Value)})), true
+		}
+		return n.Value, true
+	case n.Kind == yaml.SequenceNode && !lists, n.Kind == yaml.MappingNode && !maps:
+		r.fail(n, "%s is %s: want %s", name, shape(n), wants[kind])
+		return "", false
+	}
+	v, ok := r.value(name, kind, n, depth)
+	if list, isList := v.([]any); isList {
+		switch kind {
+		case "numbers":
+			var parts []string
+			for _, n := range list {
+				parts = append(parts, fmt.Sprint(n))
+			}
+			return "[" + strings.Join(parts, ",") + "]", ok
+		case "feeds":
+			for i, item := range list {
+				if uri, ok := item.(string); ok {
+					list[i] = feedOf(uri)
+				}
+			}
+		}
+	}
+	return string(jsonOf(v)), ok
+}
+
+// feedOf is a feed of which only the place is said.
+func feedOf(uri string) any { return map[string]string{"uri": uri} }
+
+// value is what JSON makes of a node. Scalars are texts, where a setting's entries are texts; elsewhere numbers and booleans are what they are.
+func (r *configReader) value(name, kind string, n *yaml.Node, depth int) (any, bool) {
+	n, ok := r.enter(n, depth)
+	if !ok {
+		return nil, false
+	}
+	good := true
+	switch n.Kind {
+	case yaml.MappingNode:
+		m := make(map[string]any)
+		r.entries(n, func(key, value *yaml.Node) {
+			v, ok := r.value(name, kind, value, depth+1)
+			m[key.Value], good = v, good && ok
+		})
+		return m, good
+	case yaml.SequenceNode:
+		list := []any{}
+		for _, item := range n.Content {
+			v, ok := r.value(name, kind, item, depth+1)
+			list, good = append(list, v), good && ok
+		}
+		return list, good
+	}
+	if m := variable.FindString(n.Value); m != "" {
+		r.fail(n, "%s: %s is not replaced by the environment's; set the setting there, as %s", name, m, environmentName(name))
+		return nil, false
+	}
+	switch tag := n.ShortTag(); {
+	case kind == "numbers" || kind == "texts" || kind == "map of texts" || kind == "map of limits" || tag == "!!str":
+		return n.Value, true
+	case tag == "!!null":
+		return nil, true
+	case tag == "!!bool":
+		return strings.EqualFold(n.Value, "true"), true
+	case (tag == "!!int" || tag == "!!float") && json.Valid([]byte(n.Value)):
+		return json.RawMessage(n.Value), true
+	case tag == "!!int":
+		if i, err := strconv.ParseInt(n.Value, 0, 64); err == nil {
+			return i, true
+		}
+	}
+	return n.Value, true
+}
+
+// jsonOf is a value in JSON.
+func jsonOf(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // of texts, numbers, lists and maps
+	return bytes.TrimSpace(b.Bytes())
+}
+
+// shape is what a node is, in words.
+func shape(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a group of names"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	return strconv.Quote(n.Value)
+}

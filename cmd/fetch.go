@@ -1,0 +1,345 @@
+package cmd
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+func (a *app) fetchCommand() *cobra.Command {
+	f := &fetchFlags{}
+	c := &cobra.Command{
+		Use:   "fetch URL",
+		Short: "Fetch one page as a crawl does, and print it",
+		Long: `fetch asks for one page as a crawl would, through the same middlewares, and
+prints its body: the bytes as they are once decompressed, or with --text as
+UTF-8. A file can be fetched too.
+
+Without a spider the settings are those of this program; --spider takes those of
+a spider. What robots.txt forbids is not asked: -s robots.ignore=true does.
+
+-X, -H and -d mean what they mean to curl: -d makes it a POST of a form, and
+-d @file sends a file.
+
+Exit codes: 0 the page is there; 1 it is not, or its status is 400 or more (the
+body is printed all the same); 2 the command line or a setting is wrong.`,
+		Example: strings.Join([]string{
+			"  " + a.program.Name + " fetch https://example.com/ > page.html",
+			"  " + a.program.Name + " fetch --headers https://example.com/",
+			"  " + a.program.Name + " fetch --json --spider books https://example.com/",
+			"  " + a.program.Name + " fetch -d 'q=lamp&page=2' https://example.com/search",
+			"  " + a.program.Name + ` fetch -H 'Accept: application/json' https://example.com/api`,
+		}, "\n"),
+		Args:              oneURL,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.fetch(c.Context(), args[0], f)
+		},
+	}
+	f.addFetch(a, c)
+	f.addRequest(c)
+	c.Flags().BoolVar(&f.headers, "headers", false, "print what was sent and received, not the body")
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON: status, headers, times; not the body")
+	c.Flags().BoolVar(&f.text, "text", false, "print the body as UTF-8, whatever its charset")
+	c.Flags().StringVarP(&f.output, "output", "o", "", "write the body to `FILE`")
+	c.MarkFlagsMutuallyExclusive("headers", "json")
+	return c
+}
+
+// oneURL wants one argument.
+func oneURL(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return fmt.Errorf("which page? (%s URL)", c.CommandPath())
+	case len(args) > 1:
+		return fmt.Errorf("one URL at a time: %s", strings.Join(args, " "))
+	}
+	return nil
+}
+
+// requestFlags are curl's for the request itself.
+type requestFlags struct {
+	method  string
+	header  []string
+	content string
+}
+
+func (f *requestFlags) addRequest(c *cobra.Command) {
+	c.Flags().StringVarP(&f.method, "request", "X", "", "the request's `METHOD`")
+	c.Flags().StringArrayVarP(&f.header, "header", "H", nil, "a header, `'Name: value'`; may be repeated")
+	c.Flags().StringVarP(&f.content, "data", "d", "", "the request's body, `DATA`; @FILE is a file's, @- standard input")
+}
+
+// fill puts method, headers and body into a request, as curl does.
+func (f *requestFlags) fill(req *crawl.Request) error {
+	for _, line := range f.header {
+		name, value, ok := strings.Cut(line, ":")
+		name = strings.TrimSpace(name)
+		if !ok || name == "" || strings.ContainsAny(name, " \t\r\n") || strings.ContainsAny(value, "\r\n") {
+			return fmt.Errorf("-H %q: want 'Name: value'", line)
+		}
+		if req.Header == nil {
+			req.Header = make(http.Header)
+		}
+		req.Header.Add(name, strings.TrimSpace(value))
+	}
+	if f.content != "" {
+		body, err := contentOf(f.content)
+		if err != nil {
+			return fmt.Errorf("-d %s: %w", f.content, err)
+		}
+		req.Method, req.Body = http.MethodPost, body
+		if req.Header.Get("Content-Type") == "" {
+			if req.Header == nil {
+				req.Header = make(http.Header)
+			}
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+	}
+	if f.method != "" {
+		req.Method = strings.ToUpper(f.method)
+		if strings.ContainsFunc(req.Method, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\"/[]?={}`, r) }) {
+			return fmt.Errorf("-X %q: want a method such as PUT", f.method)
+		}
+	}
+	return nil
+}
+
+// contentOf is -d: the text, or the file behind @.
+func contentOf(arg string) ([]byte, error) {
+	name, ok := strings.CutPrefix(arg, "@")
+	switch {
+	case !ok:
+		return []byte(arg), nil
+	case name == "-":
+		return io.ReadAll(os.Stdin)
+	}
+	return os.ReadFile(name)
+}
+
+type fetchFlags struct {
+	pageFlags
+	requestFlags
+	headers, json, text bool
+	output              string
+}
+
+// fetch prints a page.
+func (a *app) fetch(ctx context.Context, raw string, f *fetchFlags) error {
+	req, err := f.pageFlags.request(raw)
+	if err != nil {
+		return err
+	}
+	if err := f.fill(req); err != nil {
+		return err
+	}
+	s, _, err := f.open(a, "fetch")
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p, err := s.fetch(ctx, req)
+	if err != nil {
+		return notFetched(req, err)
+	}
+	if err := a.printFetched(p, f); err != nil {
+		return &crawlError{fmt.Errorf("fetch: %w", err)}
+	}
+	if p.Status >= 400 {
+		return &crawlError{fmt.Errorf("fetch %s: %s", p.URL.Redacted(), statusText(p.Status))}
+	}
+	return nil
+}
+
+// notFetched says which request got no page.
+func notFetched(req *crawl.Request, err error) error {
+	var d *crawl.DownloadError
+	if errors.As(err, &d) { // it names the address
+		return &crawlError{err}
+	}
+	return &crawlError{fmt.Errorf("fetch %s: %w", req, err)}
+}
+
+func (a *app) printFetched(p *page, f *fetchFlags) error {
+	w := a.stdout
+	switch {
+	case f.json:
+		if err := writeJSON(w, describe(p)); err != nil {
+			return err
+		}
+	case f.headers:
+		if _, err := io.WriteString(w, headersText(p)); err != nil {
+			return err
+		}
+	}
+	if f.output == "" && (f.headers || f.json) {
+		return nil
+	}
+	if f.output != "" && f.output != "-" {
+		return saveBody(p.Response, f.output, f.text)
+	}
+	return copyBody(w, p.Response, f.text)
+}
+
+// saveBody writes a body to a file.
+func saveBody(r *crawl.Response, name string, text bool) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(copyBody(file, r, text), file.Close())
+}
+
+// copyBody writes a body as it is, or as UTF-8.
+func copyBody(w io.Writer, r *crawl.Response, text bool) error {
+	if text {
+		s, err := r.Decoded()
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(w, s)
+		return err
+	}
+	body, err := r.Body.Open()
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	_, err = io.Copy(w, body)
+	return err
+}
+
+// headersText is what was sent (>) and received (<), request by request.
+func headersText(p *page) string {
+	var b bytes.Buffer
+	for i, t := range p.Sent {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "> %s %s\n", t.Method, t.URL.RequestURI())
+		if t.Request.Get("Host") == "" {
+			fmt.Fprintf(&b, "> Host: %s\n", t.URL.Host)
+		}
+		writeHeader(&b, "> ", t.Request)
+		b.WriteByte('\n')
+		if t.Status == 0 {
+			fmt.Fprintf(&b, "< %v\n", t.Err)
+			continue
+		}
+		fmt.Fprintf(&b, "< %s %s\n", cmp.Or(t.Proto, "-"), statusText(t.Status))
+		writeHeader(&b, "< ", t.Response)
+	}
+	if len(p.Sent) == 0 { // a cache's, or no HTTP
+		fmt.Fprintf(&b, "> %s %s\n(nothing was sent: %s)\n\n< %s\n", methodOf(p.Request), p.URL.Redacted(), list("", "", p.Flags...), statusText(p.Status))
+		writeHeader(&b, "< ", p.Header)
+	}
+	return b.String()
+}
+
+func methodOf(req *crawl.Request) string { return cmp.Or(req.Method, http.MethodGet) }
+
+func writeHeader(b *bytes.Buffer, prefix string, h http.Header) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, v := range h[name] {
+			fmt.Fprintf(b, "%s%s: %s\n", prefix, name, visible(v))
+		}
+	}
+}
+
+// statusText is "404 Not Found".
+func statusText(status int) string {
+	if text := http.StatusText(status); text != "" {
+		return fmt.Sprintf("%d %s", status, text)
+	}
+	return fmt.Sprint(status)
+}
+
+// description is what --json says of a page.
+type description struct {
+	URL       string          `json:"url"`
+	Method    string          `json:"method"`
+	Status    int             `json:"status"`
+	Proto     string          `json:"proto,omitempty"`
+	Kind      crawl.BodyKind  `json:"kind"`
+	Charset   string          `json:"charset,omitempty"`
+	Size      int64           `json:"size"`
+	Header    http.Header     `json:"headers"`
+	Redirects []string        `json:"redirects"`
+	Flags     []string        `json:"flags"`
+	Retries   int             `json:"retries"`
+	Start     time.Time       `json:"start"`
+	Latency   float64         `json:"latency_seconds"`
+	Total     float64         `json:"total_seconds"`
+	Sent      []describedSent `json:"sent"`
+}
+
+type describedSent struct {
+	Method  string      `json:"method"`
+	URL     string      `json:"url"`
+	Request http.Header `json:"request_headers"`
+	Status  int         `json:"status,omitempty"`
+	Header  http.Header `json:"response_headers,omitempty"`
+	Error   string      `json:"error,omitempty"`
+	Total   float64     `json:"total_seconds"`
+}
+
+func describe(p *page) description {
+	d := description{
+		URL: p.URL.Redacted(), Method: methodOf(p.Request), Status: p.Status, Proto: p.Proto, Kind: p.Kind(), Size: p.Body.Size(), Header: p.Header,
+		Redirects: append([]string{}, p.Request.Redirects...), Flags: append([]string{}, p.Flags...), Retries: p.Request.Retries,
+		Start: p.Timing.Start, Latency: p.Timing.Latency.Seconds(), Total: p.Timing.Total.Seconds(), Sent: []describedSent{},
+	}
+	if d.Kind != crawl.BodyBinary {
+		d.Charset = p.Encoding()
+	}
+	for _, t := range p.Sent {
+		s := describedSent{Method: t.Method, URL: t.URL.Redacted(), Request: t.Request, Status: t.Status, Header: t.Response, Total: t.Total.Seconds()}
+		if t.Err != nil {
+			s.Error = t.Err.Error()
+		}
+		d.Sent = append(d.Sent, s)
+	}
+	return d
+}
+
+// writeJSON writes an indented value, HTML as it is.
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// fileURL is the address of a local file.
+func fileURL(name string) (string, error) {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	slashed := filepath.ToSlash(abs)
+	if runtime.GOOS == "windows" {
+		slashed = "/" + slashed
+	}
+	return (&url.URL{Scheme: "file", Path: slashed}).String(), nil
+}

@@ -1,0 +1,406 @@
+package cmd
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/tulle-go/tulle/crawl"
+)
+
+func (a *app) shellCommand() *cobra.Command {
+	f := &shellFlags{}
+	c := &cobra.Command{
+		Use:   "shell [URL]",
+		Short: "Look at pages, and try selectors on them",
+		Long: `shell fetches pages as a crawl does and tries selectors on them: to find out
+what to write into a spider. Type help for the commands; a selector or a URL
+alone is understood too. Tab completes commands, and what is on the page. Ctrl-C
+gives a fetch up, Ctrl-D or quit leaves.
+
+Without a terminal, or with -c, it runs commands without asking: it prints bare
+results, one a line, and what it fetched to standard error. It ends with exit
+code 1 at the first command that fails.
+
+Lines are remembered from one time to the next, for your eyes only; those that
+begin with a space are not.`,
+		Example: strings.Join([]string{
+			"  " + a.program.Name + " shell https://example.com/",
+			"  " + a.program.Name + " shell --spider books https://books.toscrape.com/",
+			"  " + a.program.Name + " shell https://example.com/ -c 'css h2 a | attr href'",
+			"  " + a.program.Name + " shell page.html < commands.txt",
+		}, "\n"),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return fmt.Errorf("one URL at a time: %s", strings.Join(args, " "))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			f.scripted = c.Flags().Changed("commands")
+			return a.shell(c.Context(), strings.Join(args, ""), f)
+		},
+	}
+	f.addFetch(a, c)
+	c.Flags().StringArrayVarP(&f.commands, "commands", "c", nil, "run `COMMANDS`, on lines or separated by semicolons; may be repeated")
+	c.Flags().BoolVar(&f.keepGoing, "keep-going", false, "go on behind a command that fails; the exit code stays 1")
+	return c
+}
+
+type shellFlags struct {
+	pageFlags
+	commands  []string
+	scripted  bool // -c was given
+	keepGoing bool
+}
+
+// A shell is a conversation about pages. One goroutine has it.
+type shell struct {
+	name        string
+	flags       *pageFlags
+	session     *session
+	spider      *crawl.Spider // whose routes can be tried
+	out, notes  io.Writer     // results, and what is said beside them
+	paint       paint
+	interactive bool // somebody types
+	terminal    bool // results go to a terminal
+	width       func() int
+
+	page   *page   // nil: none was fetched yet
+	behind []*page // those before it, the last one at the end
+	last   *selection
+	shown  int        // how many matches of it
+	named  *pageNames // of a page, for completion
+}
+
+// safe is text for where results go: a terminal is not steered by it.
+func (s *shell) safe(text string) string {
+	if s.terminal {
+		return visible(text)
+	}
+	return text
+}
+
+// errQuit ends the shell.
+var errQuit = errors.New("quit")
+
+// shell runs commands from a terminal, from -c or from standard input.
+func (a *app) shell(ctx context.Context, raw string, f *shellFlags) error {
+	terminal := !f.scripted && term.IsTerminal(int(os.Stdin.Fd())) && isTerminal(a.stdout)
+	session, spider, err := f.open(a, "shell")
+	if err != nil {
+		return err
+	}
+	defer session.close()
+	s := &shell{
+		name: a.program.Name, flags: &f.pageFlags, session: session, spider: spider, out: a.stdout, notes: a.stderr,
+		interactive: terminal, terminal: isTerminal(a.stdout), width: func() int { return newScreen(a.stdout, terminal).width() },
+	}
+	if terminal {
+		s.paint, s.notes = painter(a.stdout), a.stdout
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
+	if terminal {
+		return s.converse(ctx, raw)
+	}
+	var failed error
+	run := func(place, line string) bool {
+		err := s.do(ctx, line)
+		if err == nil {
+			return true
+		}
+		if errors.Is(err, errQuit) {
+			return false
+		}
+		if place != "" {
+			err = fmt.Errorf("%s: %w", place, err)
+		}
+		if f.keepGoing && ctx.Err() == nil && !errors.Is(err, errInterrupted) {
+			fmt.Fprintf(a.stderr, "%s: %s\n", s.name, visible(err.Error()))
+			failed = &crawlError{errors.New("not all commands worked")}
+			return true
+		}
+		failed = &crawlError{err}
+		return false
+	}
+	if raw != "" && !run("", "fetch "+quotedWord(raw)) {
+		return failed
+	}
+	if f.scripted {
+		for _, commands := range f.commands {
+			for _, line := range splitCommands(commands) {
+				if !run("", line) {
+					return failed
+				}
+			}
+		}
+		return failed
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, 1<<20)
+	for n := 1; lines.Scan(); n++ {
+		for _, line := range splitCommands(lines.Text()) {
+			if !run(fmt.Sprintf("line %d", n), line) {
+				return failed
+			}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return &crawlError{fmt.Errorf("standard input: %w", err)}
+	}
+	return failed
+}
+
+// converse asks for commands on a terminal.
+func (s *shell) converse(ctx context.Context, raw string) error {
+	ed := newEditor(os.Stdin, s.out, s.name+"> ", s.paint, s.complete)
+	defer ed.close()
+	fmt.Fprintf(s.out, "%s\n", s.paint.dim("help lists the commands, quit leaves"))
+	if raw != "" {
+		s.say(s.try(ctx, "fetch "+quotedWord(raw)))
+	}
+	for {
+		line, err := ed.line(ctx, s.width())
+		if errors.Is(err, io.EOF) || ctx.Err() != nil {
+			fmt.Fprintln(s.out)
+			return nil
+		}
+		if err != nil {
+			return &crawlError{err}
+		}
+		for _, command := range splitCommands(line) {
+			err := s.try(ctx, command)
+			if errors.Is(err, errQuit) {
+				return nil
+			}
+			if s.say(err); err != nil {
+				break
+			}
+		}
+	}
+}
+
+// try runs a command that Ctrl-C gives up.
+func (s *shell) try(ctx context.Context, line string) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	return s.do(ctx, line)
+}
+
+// say tells what went wrong.
+func (s *shell) say(err error) {
+	if err != nil {
+		fmt.Fprintln(s.out, s.paint.red(visible(err.Error())))
+	}
+}
+
+// do runs one command.
+func (s *shell) do(ctx context.Context, line string) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // of a library, on a page that it did not expect; or of a route
+			err = fmt.Errorf("%s: panic: %v", cut(strings.TrimSpace(line), 40), p)
+		}
+	}()
+	line = strings.TrimSpace(line)
+	if line == "" || line == "#" || strings.HasPrefix(line, "# ") {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	var from *selection
+	if rest, ok := strings.CutPrefix(line, "|"); ok {
+		if from = s.last; from == nil {
+			return errors.New("| goes on with the last selection, and there is none")
+		}
+		line = strings.TrimSpace(rest)
+	}
+	stages := splitStages(line)
+	for i, stage := range stages {
+		name, arg := s.understand(stage, from != nil || i > 0)
+		c := shellCommandNamed(name)
+		if c == nil {
+			return s.unknown(stage)
+		}
+		if c.page && s.page == nil {
+			return fmt.Errorf("%s needs a page: fetch URL gets one", name)
+		}
+		if i > 0 && !c.chain {
+			return fmt.Errorf("%s does not go behind a |", name)
+		}
+		next, err := c.run(s, ctx, from, arg)
+		if err = s.checked(err); err != nil {
+			return pointed(err)
+		}
+		if next == nil {
+			if i < len(stages)-1 {
+				return fmt.Errorf("%s selects nothing that | could go on with", name)
+			}
+			return nil
+		}
+		from = next
+	}
+	s.last, s.shown = from, 0
+	return s.show(false)
+}
+
+// checked adds what the page had to say. The page then forgets it, or every later command would fail with it.
+func (s *shell) checked(err error) error {
+	if s.page == nil {
+		return err
+	}
+	if own := s.page.Err(); own != nil {
+		s.page = &page{Response: copyOf(s.page.Response), Asked: s.page.Asked, Sent: s.page.Sent}
+		s.last = nil
+		if err == nil {
+			err = own
+		}
+	}
+	return err
+}
+
+// place is where a selector's error says that something is wrong.
+var place = regexp.MustCompile(`: at character (\d+): `)
+
+// pointed shows the place in a selector that an error is about.
+func pointed(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	begin := strings.IndexByte(text, '"')
+	if begin < 0 {
+		return err
+	}
+	written, perr := strconv.QuotedPrefix(text[begin:])
+	selector, uerr := strconv.Unquote(written)
+	if perr != nil || uerr != nil {
+		return err
+	}
+	what, rest := strings.TrimSpace(text[:begin]), text[begin+len(written):]
+	before := -1
+	if at := place.FindStringSubmatchIndex(rest); at != nil && at[0] == 0 {
+		if n, err := strconv.Atoi(rest[at[2]:at[3]]); err == nil {
+			before, rest = n-1, ": "+rest[at[1]:]
+		}
+	} else if what == "xpath" {
+		before = xpathUpTo(selector)
+	}
+	if before < 0 || before > len(selector) {
+		return err
+	}
+	return fmt.Errorf("%s%s\n  %s\n  %s^", what, visible(rest), visible(selector), strings.Repeat(" ", utf8.RuneCountInString(selector[:before])))
+}
+
+// xpathUpTo is how much of a malformed expression is one: the compiler does not say where it stopped. It is -1 if all of it is.
+func xpathUpTo(expr string) int {
+	good := func(expr string) bool {
+		var empty crawl.Response
+		empty.Eval(expr)
+		return empty.Err() == nil
+	}
+	if good(expr) {
+		return -1
+	}
+	for n := len(expr) - 1; n > 0; n-- {
+		if good(expr[:n]) {
+			return n
+		}
+	}
+	return 0
+}
+
+// splitCommands splits lines, and at semicolons before a space.
+func splitCommands(text string) []string {
+	var all []string
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		if strings.HasPrefix(strings.TrimSpace(line), "# ") {
+			continue
+		}
+		all = append(all, splitBefore(line, ";", func(rest string) bool { return rest == "" || rest[0] == ' ' })...)
+	}
+	return all
+}
+
+// splitStages splits at bars that a command for selections follows: a bar in a selector or a pattern has none behind it.
+func splitStages(line string) []string {
+	return splitBefore(line, " |", func(rest string) bool {
+		word, _, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
+		c := shellCommandNamed(word)
+		return c != nil && c.chain
+	})
+}
+
+// splitBefore splits at sep where ok says so of what follows, outside of quotes that are closed.
+func splitBefore(text, sep string, ok func(rest string) bool) []string {
+	var parts []string
+	begin := 0
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '"' || text[i] == '\'':
+			if end := strings.IndexByte(text[i+1:], text[i]); end >= 0 {
+				i += end + 1
+			}
+		case strings.HasPrefix(text[i:], sep) && ok(text[i+len(sep):]):
+			parts = append(parts, strings.TrimSpace(text[begin:i]))
+			begin = i + len(sep)
+		}
+	}
+	return append(parts, strings.TrimSpace(text[begin:]))
+}
+
+// splitWords splits arguments at spaces outside of quotes, which go.
+func splitWords(text string) ([]string, error) {
+	var words []string
+	var b strings.Builder
+	var quote rune
+	inWord := false
+	for _, r := range text {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			b.WriteRune(r)
+		case r == '"' || r == '\'':
+			quote, inWord = r, true
+		case r == ' ' || r == '\t':
+			if inWord {
+				words = append(words, b.String())
+				b.Reset()
+			}
+			inWord = false
+		default:
+			inWord = true
+			b.WriteRune(r)
+		}
+	}
+	if quote != 0 {
+		return nil, fmt.Errorf("a quote %c is not closed", quote)
+	}
+	if inWord {
+		words = append(words, b.String())
+	}
+	return words, nil
+}
+
+// quotedWord is one word for splitWords.
+func quotedWord(s string) string {
+	if strings.Contains(s, `"`) {
+		return "'" + s + "'"
+	}
+	return `"` + s + `"`
+}
