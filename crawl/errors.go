@@ -22,7 +22,8 @@ func IgnoreRequest(reason string) error { return &IgnoreRequestError{Reason: rea
 // IgnoreRequestError is what [IgnoreRequest] makes.
 type IgnoreRequestError struct {
 	Reason string
-	// Err is the cause, if there is one.
+	// Err is what has kept the request from being decided on, such as a robots.txt that could not be read: then it has failed, and a job keeps it among its failures.
+	// nil: it was refused.
 	Err error
 }
 

@@ -39,6 +39,7 @@ import (
 //	httpcache/invalidate, httpcache/errorrecovery, httpcache/ignore, httpcache/retrieve_error
 //	robotstxt/request_count, robotstxt/response_count, robotstxt/response_status_count/STATUS
 //	robotstxt/forbidden                              requests that it keeps from being asked
+//	robotstxt/unread                                 requests that fail because it could not be read
 //	robotstxt/exception_count/KIND
 //	retry/count, retry/reason_count/REASON, retry/max_reached
 //	httperror/response_ignored_count, httperror/response_ignored_status_count/STATUS

@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/tulle-go/tulle/crawl"
 	"github.com/tulle-go/tulle/engine"
+	"github.com/tulle-go/tulle/engine/crawltest"
 	"github.com/tulle-go/tulle/scheduler/jobdir"
 )
 
@@ -68,4 +71,40 @@ func TestRescheduleToNoRoute(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "finished", res.Reason)
 	}
+}
+
+// TestRobotsThatCannotBeRead has a site whose robots.txt fails: its pages fail, and are kept for another day. Nobody has forbidden them.
+func TestRobotsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var well atomic.Bool
+		site := crawltest.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path != "/robots.txt":
+				_, _ = w.Write([]byte("x"))
+			case well.Load():
+				http.NotFound(w, r)
+			default:
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		}))
+		settings := crawl.Settings{Job: crawl.JobSettings{Dir: filepath.Join(t.TempDir(), "job"), MinFree: -1}, Parts: crawl.Parts{Job: jobdir.Open}}
+		spider := &crawl.Spider{Name: "robots", StartURLs: []string{"http://h.example/1", "http://h.example/2"}, Parse: func(_ context.Context, r *crawl.Response, out *crawl.Out) error {
+			out.Item(map[string]any{"url": r.URL.String()})
+			return nil
+		}}
+		res := crawltest.Run(t, spider, settings, site)
+		require.Empty(t, res.Items)
+		require.EqualValues(t, 2, res.Stats.Int("page_failed_kind_count/ignored"))
+		require.Zero(t, res.Stats.Int("robotstxt/forbidden"))
+
+		job, err := jobdir.Inspect(t.Context(), settings.Job.Dir, crawl.InspectWrite)
+		require.NoError(t, err)
+		n, err := job.RequeueFailed(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, 2, n)
+		require.NoError(t, job.Close())
+		well.Store(true)
+		require.Len(t, crawltest.Run(t, spider, settings, site).Items, 2)
+	})
 }

@@ -319,16 +319,19 @@ func (p *page) failed(err error) {
 func (p *page) logFailure(err error) {
 	e := p.e
 	var ignored *crawl.IgnoreRequestError
-	if errors.As(err, &ignored) {
+	if errors.As(err, &ignored) && ignored.Err == nil {
 		e.log.Debug("request ignored", zap.Stringer("page", p), zap.String("why", ignored.Reason))
 	} else {
 		kind := errorName(err)
+		if ignored != nil && kind == "error" {
+			kind = "ignored"
+		}
 		p.failure = &crawl.Failure{Lease: p.lease.ID, Kind: kind, Reason: err.Error()}
 		e.stats.Inc("page_failed_count")
 		e.stats.Inc("page_failed_kind_count/" + kind)
 		level := zap.ErrorLevel
-		if kind == string(crawl.KindDeadHost) {
-			level = zap.DebugLevel // it was said once, for all that wait for the host
+		if ignored != nil || kind == string(crawl.KindDeadHost) {
+			level = zap.DebugLevel // it was said once, for all of the host
 		}
 		e.log.Log(level, "download failed", zap.Stringer("page", p), zap.Error(err))
 	}

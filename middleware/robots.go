@@ -127,8 +127,8 @@ func (r *robots) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response
 	switch {
 	case err != nil:
 		return nil, err
-	case file.err != nil:
-		r.forbidden.Add(1)
+	case file.err != nil: // nobody has forbidden it: it fails, and may be asked another day
+		r.stats.Inc("robotstxt/unread")
 		return nil, file.err
 	case !file.rules.Allowed(req.URL):
 		r.forbidden.Add(1)

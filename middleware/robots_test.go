@@ -133,7 +133,7 @@ func TestRobotsUnreadable(t *testing.T) {
 	}
 	require.Equal(t, 1, b.logs.FilterLevelExact(zap.WarnLevel).Len())
 	require.Equal(t, map[string]any{
-		"robotstxt/request_count": int64(1), "robotstxt/exception_count/dns": int64(1), "robotstxt/forbidden": int64(3),
+		"robotstxt/request_count": int64(1), "robotstxt/exception_count/dns": int64(1), "robotstxt/unread": int64(3),
 	}, b.Stats.Snapshot())
 }
 
