@@ -3,9 +3,9 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -69,14 +69,19 @@ is wrong.`,
 	return c
 }
 
+// A declaredCheck is what is known of a check that was not run.
+type declaredCheck struct {
+	Spider string `json:"spider"`
+	Route  string `json:"route"`
+	Name   string `json:"name,omitempty"`
+	URL    string `json:"url"`
+	Page   string `json:"page,omitempty"`
+	Live   bool   `json:"live"`
+}
+
 // A checkReport is what came of one check.
 type checkReport struct {
-	Spider   string        `json:"spider"`
-	Route    string        `json:"route"`
-	Name     string        `json:"name,omitempty"`
-	URL      string        `json:"url"`
-	Page     string        `json:"page,omitempty"`
-	Live     bool          `json:"live"`
+	declaredCheck
 	OK       bool          `json:"ok"`
 	Problems []string      `json:"problems,omitempty"`
 	Items    int           `json:"items"`
@@ -89,6 +94,9 @@ type checkReport struct {
 
 // check runs the checks of some spiders, or of all.
 func (a *app) check(ctx context.Context, names []string, f *checkFlags) error {
+	if f.timeout <= 0 {
+		return fmt.Errorf("--timeout %s: want more than 0", f.timeout)
+	}
 	given, err := pairs("-a", f.args)
 	if err != nil {
 		return err
@@ -123,7 +131,7 @@ func (a *app) check(ctx context.Context, names []string, f *checkFlags) error {
 		}
 		if spider == nil {
 			if !f.list {
-				report(checkReport{Spider: name, Problems: []string{strings.TrimPrefix(err.Error(), "spider "+name+": ")}})
+				report(checkReport{declaredCheck: declaredCheck{Spider: name}, Problems: []string{strings.TrimPrefix(err.Error(), "spider "+name+": ")}})
 			}
 			continue
 		}
@@ -134,14 +142,20 @@ func (a *app) check(ctx context.Context, names []string, f *checkFlags) error {
 			return &crawlError{errInterrupted}
 		}
 	}
-	if f.asJSON {
-		enc := json.NewEncoder(a.stdout)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(reports); err != nil {
+	switch {
+	case f.asJSON && f.list:
+		declared := []declaredCheck{}
+		for _, r := range reports {
+			declared = append(declared, r.declaredCheck)
+		}
+		if err := writeJSON(a.stdout, declared); err != nil {
 			return err
 		}
-	} else {
+	case f.asJSON:
+		if err := writeJSON(a.stdout, reports); err != nil {
+			return err
+		}
+	default:
 		if f.list {
 			a.listChecks(reports)
 		}
@@ -159,7 +173,7 @@ func (a *app) checkSpider(ctx context.Context, name string, spider *crawl.Spider
 		return nil
 	}
 	if err := spider.Validate(); err != nil && !f.list {
-		report(checkReport{Spider: name, Problems: strings.Split(err.Error(), "\n")})
+		report(checkReport{declaredCheck: declaredCheck{Spider: name}, Problems: strings.Split(err.Error(), "\n")})
 	}
 	settings, err := a.settings(&f.settingsFlags, name)
 	if err != nil {
@@ -174,7 +188,9 @@ func (a *app) checkSpider(ctx context.Context, name string, spider *crawl.Spider
 		}
 	}()
 	for _, check := range spider.Checks {
-		r := checkReport{Spider: name, Route: check.Route, Name: check.Name, URL: check.URL, Page: check.Page, Live: check.Page == "" || f.live || f.update}
+		r := checkReport{declaredCheck: declaredCheck{
+			Spider: name, Route: check.Route, Name: check.Name, URL: check.URL, Page: check.Page, Live: check.Page == "" || f.live || f.update,
+		}}
 		if f.list {
 			report(r)
 			continue
@@ -226,6 +242,9 @@ func (r *checkReport) run(ctx context.Context, spider *crawl.Spider, check crawl
 			r.checked, r.Items, r.Requests = c, len(c.Items), len(c.Requests)
 		case <-time.After(time.Second):
 		}
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return errInterrupted
+		}
 		return fmt.Errorf("the callback was not done after %s (--timeout)", timeout)
 	}
 }
@@ -260,14 +279,15 @@ func checkedPage(ctx context.Context, site *session, check crawl.Check, r *check
 	}
 	if update && check.Page != "" {
 		b, err := p.Bytes()
+		to := savedPage(check.Page)
 		if err == nil {
-			r.Saved = savedPage(check.Page)
-			err = replaceFile(r.Saved, b)
+			err = replaceFile(to, b)
 		}
 		if err != nil {
 			_ = p.Close()
 			return nil, err
 		}
+		r.Saved = to
 	}
 	return p.Response, nil
 }
@@ -293,28 +313,14 @@ func savedPage(name string) string {
 	return fallback
 }
 
-// replaceFile writes a file whole, or leaves the old one.
-func replaceFile(name string, b []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
-}
-
 // printCheck prints one line, and what is wrong below it.
 func (a *app) printCheck(r checkReport, f *checkFlags) {
+	var b strings.Builder
+	r.print(&b, f)
+	fmt.Fprint(a.stdout, visible(b.String()))
+}
+
+func (r *checkReport) print(w io.Writer, f *checkFlags) {
 	route := cmp.Or(r.Route, "Parse")
 	what := cmp.Or(r.Name, r.Page, r.URL)
 	if r.Name == "" && r.Live && r.Page != "" {
@@ -325,15 +331,15 @@ func (a *app) printCheck(r checkReport, f *checkFlags) {
 		verdict = "FAIL"
 	}
 	if r.URL == "" && r.Page == "" && r.checked == nil {
-		fmt.Fprintf(a.stdout, "%s  %s\n", verdict, r.Spider)
+		fmt.Fprintf(w, "%s  %s\n", verdict, r.Spider)
 	} else {
-		fmt.Fprintf(a.stdout, "%s  %s %s  %s  (%s, %s; %s)\n", verdict, r.Spider, route, what, plural(r.Items, "item"), plural(r.Requests, "request"), timeText(r.took))
+		fmt.Fprintf(w, "%s  %s %s  %s  (%s, %s; %s)\n", verdict, r.Spider, route, what, plural(r.Items, "item"), plural(r.Requests, "request"), waitText(r.took))
 	}
 	if r.Saved != "" {
-		fmt.Fprintf(a.stdout, "      saved %s\n", r.Saved)
+		fmt.Fprintf(w, "      saved %s\n", r.Saved)
 	}
 	for _, p := range r.Problems {
-		fmt.Fprintf(a.stdout, "      %s\n", strings.ReplaceAll(strings.TrimRight(p, "\n"), "\n", "\n      "))
+		fmt.Fprintf(w, "      %s\n", strings.ReplaceAll(strings.TrimRight(p, "\n"), "\n", "\n      "))
 	}
 	if r.checked == nil || r.OK && !f.verbose {
 		return
@@ -344,17 +350,17 @@ func (a *app) printCheck(r checkReport, f *checkFlags) {
 	}
 	for i, item := range r.checked.Items {
 		if i == most {
-			fmt.Fprintf(a.stdout, "      … and %s\n", plural(len(r.checked.Items)-most, "more item"))
+			fmt.Fprintf(w, "      … and %s\n", plural(len(r.checked.Items)-most, "more item"))
 			break
 		}
-		fmt.Fprintf(a.stdout, "      item %d: %s\n", i+1, jsonOf(item))
+		fmt.Fprintf(w, "      item %d: %s\n", i+1, jsonOf(item))
 	}
 	for i, req := range r.checked.Requests {
 		if i == most {
-			fmt.Fprintf(a.stdout, "      … and %s\n", plural(len(r.checked.Requests)-most, "more request"))
+			fmt.Fprintf(w, "      … and %s\n", plural(len(r.checked.Requests)-most, "more request"))
 			break
 		}
-		fmt.Fprintf(a.stdout, "      request %d: %s to %s\n", i+1, req, cmp.Or(req.Route, "Parse"))
+		fmt.Fprintf(w, "      request %d: %s to %s\n", i+1, req, cmp.Or(req.Route, "Parse"))
 	}
 }
 
@@ -362,7 +368,7 @@ func (a *app) printCheck(r checkReport, f *checkFlags) {
 func (a *app) listChecks(checks []checkReport) {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, r := range checks {
-		fmt.Fprintf(w, "%s %s\t%s\t%s\n", r.Spider, cmp.Or(r.Route, "Parse"), r.URL, cmp.Or(r.Page, "live"))
+		fmt.Fprintf(w, "%s %s\t%s\t%s\n", r.Spider, cmp.Or(r.Route, "Parse"), visible(r.URL), cmp.Or(r.Page, "live"))
 	}
 	_ = w.Flush() // to a pipe that nobody reads
 }
@@ -378,6 +384,14 @@ func (a *app) printChecks(checks, failed int, listed bool) {
 	default:
 		fmt.Fprintf(a.stdout, "%s, %d failed\n", plural(checks, "check"), failed)
 	}
+}
+
+// waitText is a time that is never 0.
+func waitText(d time.Duration) string {
+	if d < time.Millisecond {
+		return "<1ms"
+	}
+	return timeText(d)
 }
 
 // plural is a number with its noun.

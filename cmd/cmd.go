@@ -1,10 +1,12 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tulle-go/tulle/crawl"
 )
@@ -77,16 +80,23 @@ func Run(ctx context.Context, p Program, args []string, stdout, stderr io.Writer
 	if p.Name == "" {
 		p.Name = "tulle"
 	}
-	a := &app{program: p, stdout: stdout, stderr: stderr}
+	out := &output{Writer: stdout}
+	a := &app{program: p, stdout: out, stderr: stderr}
 	root := a.root()
+	if len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
+		plainUsage(root)
+	}
 	root.SetArgs(append([]string{}, args...)) // nil would be the process's own
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if out.err != nil && (err == nil || errors.Is(err, out.err)) {
+		err = &crawlError{fmt.Errorf("standard output: %w", bareError(out.err))}
+	}
 	if err == nil {
 		return exitOK
 	}
-	for line := range strings.Lines(err.Error()) {
+	for line := range strings.Lines(visible(err.Error())) {
 		fmt.Fprintf(stderr, "%s: %s\n", p.Name, strings.TrimSuffix(line, "\n"))
 	}
 	var failed *crawlError
@@ -104,8 +114,34 @@ func (e *crawlError) Unwrap() error { return e.err }
 
 // app is one call of the program.
 type app struct {
-	program        Program
-	stdout, stderr io.Writer
+	program Program
+	stdout  *output
+	stderr  io.Writer
+}
+
+// output is standard output. It remembers what could not be written, so that no command has to: the exit code says it.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	o.err = cmp.Or(o.err, err)
+	return n, err
+}
+
+// bareError is an error of a file without the file's name, where the message has another one for it.
+func bareError(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return path.Err
+	case errors.As(err, &link):
+		return link.Err
+	}
+	return err
 }
 
 func (a *app) root() *cobra.Command {
@@ -126,14 +162,76 @@ downloads the pictures and files that items name, and writes the items to feeds.
 
 		SuggestionsMinimumDistance: 2,
 	}
+	root.Version = a.versionLine()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetUsageTemplate(usage)
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	root.SetHelpCommand(a.helpCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())
+		return fmt.Errorf("%w (see '%s --help')", flagError(err), c.CommandPath())
 	})
 	root.AddCommand(a.benchCommand(), a.checkCommand(), a.completionCommand(), a.crawlCommand(), a.fetchCommand(), a.genspiderCommand(), a.jobCommand(), a.listCommand(),
 		a.parseCommand(), a.settingsCommand(), a.shellCommand(), a.siteCommand(), a.startprojectCommand(), a.versionCommand(), a.viewCommand())
 	return root
+}
+
+// plainUsage takes out of the flags' descriptions what tells pflag how their values are called: shells show it.
+func plainUsage(c *cobra.Command) {
+	c.Flags().VisitAll(func(f *pflag.Flag) { f.Usage = strings.ReplaceAll(f.Usage, "`", "") })
+	for _, sub := range c.Commands() {
+		plainUsage(sub)
+	}
+}
+
+// helpCommand is for those who look for it. --help is what the help texts speak of.
+func (a *app) helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "help [COMMAND]",
+		Short:  "Print the help of a command",
+		Hidden: true,
+		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			if on, rest, err := c.Root().Find(args); err == nil && len(rest) == 0 {
+				for _, sub := range on.Commands() {
+					if sub.IsAvailableCommand() && strings.HasPrefix(sub.Name(), typed) {
+						names = append(names, sub.Name())
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			about := c.Root()
+			for _, name := range args {
+				i := slices.IndexFunc(about.Commands(), func(sub *cobra.Command) bool { return sub.Name() == name })
+				if i < 0 {
+					return a.noCommand(about, []string{name})
+				}
+				about = about.Commands()[i]
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
+}
+
+// flagError says which flag has a value that it cannot take, and what it wants.
+func flagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	flag := invalid.GetFlag()
+	name := "--" + flag.Name
+	if flag.Shorthand != "" {
+		name = "-" + flag.Shorthand
+	}
+	want := map[string]string{
+		"int": "a whole number", "int64": "a whole number", "uint": "a whole number", "float64": "a number", "duration": "a duration such as 90s or 1h30m", "bool": "true or false",
+	}[flag.Value.Type()]
+	if want == "" {
+		return fmt.Errorf("%s %s: %w", name, invalid.GetValue(), invalid.Unwrap())
+	}
+	return fmt.Errorf("%s %s: want %s", name, invalid.GetValue(), want)
 }
 
 // tryIt are the first commands that a newcomer may type.
@@ -328,4 +426,6 @@ func (a *app) config(f *settingsFlags) (*configFile, error) {
 }
 
 // warn says what is likely a mistake, and stops nothing.
-func (a *app) warn(text string) { fmt.Fprintf(a.stderr, "%s: warning: %s\n", a.program.Name, text) }
+func (a *app) warn(text string) {
+	fmt.Fprintf(a.stderr, "%s: warning: %s\n", a.program.Name, visible(text))
+}

@@ -185,7 +185,8 @@ func TestMistakes(t *testing.T) {
 		{"crawl shop -s images.store=DIR/s -O DIR/x:doc", `feed DIR/x: no format "doc"; there are "csv", "json", "jsonl", "xml"`},
 		{"crawl shop -s images.store=DIR/s -o DIR/x.doc", `feed DIR/x.doc: no format "doc"; there are "csv", "json", "jsonl", "xml"`},
 		{"crawl shop -s images.store=DIR/s -o x:doc", `feed x: no format "doc"; there are "csv", "json", "jsonl", "xml"`},
-		{"crawl shop -s images.store=DIR/s -O ftp://h/x.csv", `feed ftp://h/x.csv: no feed target "ftp"; there are "-", "file"`},
+		{"crawl shop -s images.store=DIR/s -O ftp://h/x.csv", `feed ftp://h/x.csv: no feed target "ftp"; there are "-", "file"; for "ftp" import ` +
+			`github.com/tulle-go/tulle/pipeline/store/ftp, and put its Open into Parts.Stores`},
 		{"crawl shop -s images.store=DIR/s -O DIR/a/b.csv -o /dev/null/x.csv", `feed /dev/null/x.csv: mkdir /dev/null: not a directory`},
 		{"crawl shop -s images.store=DIR/s -O DIR/a.csv -o DIR/a.csv", `feed DIR/a.csv: this file is another feed's already`},
 		{"crawl shop -s images.store=/dev/null/s -O DIR/a/b.csv", `open item pipeline pipeline.ImagesPipeline: open store /dev/null/s: mkdir /dev/null: not a directory`},
@@ -196,7 +197,7 @@ func TestMistakes(t *testing.T) {
 		{"crawl shop -s log.level=loud", "-s log.level=loud: want debug, info, warn or error"},
 		{"settings -s nope=1", "-s nope=1: unknown setting nope; the settings command lists all of them"},
 		{"settings shop nope", `"nope" is neither a spider nor a setting`},
-		{"settings imges", `"imges" is neither a spider nor a setting: did you mean images.store, images.urls_field, images.result_field or images.expires?`},
+		{"settings imges", `"imges" is neither a spider nor a setting: did you mean images?`},
 		{"settings --config DIR/none.yaml", "settings file: open DIR/none.yaml: no such file or directory"},
 		{"settings --config x --no-config", "--config and --no-config: one or the other"},
 		{"check nope", `no spider is called "nope"; there are: books, broken, chatty, endless, nameless, none, panics, quotes, shop, shop-api, shop-sitemap, stuck, tiny`},
@@ -217,6 +218,7 @@ func TestMistakes(t *testing.T) {
 		{"startproject x --module a!b/x", `"a!b/x" cannot be a module's path: "a!b": want letters, digits and - _ . ~`},
 		{"startproject x --module github.com/tulle-go/tulle/x", `"github.com/tulle-go/tulle/x" cannot be a module's path: that is tulle's own`},
 		{"startproject x DIR/x --replace DIR", "--replace: open DIR/go.mod: no such file or directory"},
+		{"startproject x DIR/x --replace ~/src", "--replace: open HERE/~/src/go.mod: no such file or directory (the shell has not replaced ~: leave the quotes out, or write $HOME)"},
 		{"startproject x DIR/x --replace ../testdata/bench", "--replace ../testdata/bench: this is not a checkout of github.com/tulle-go/tulle"},
 		{"genspider news", "want a name and a domain or URL, as in: tulle genspider news example.com"},
 		{"genspider -l news", "-l takes no arguments: news"},
@@ -228,7 +230,13 @@ func TestMistakes(t *testing.T) {
 		{"genspider 3d example.com", `"3d" cannot be a spider's name here: want letters, digits, - and _, beginning with a letter`},
 		{"settings -a x shop", `-a "x": want -a name=value`},
 		{"site --products 0", "--products 0: want 1 to 10000000"},
-		{"site --products x", `invalid argument "x" for "--products" flag: strconv.ParseInt: parsing "x": invalid syntax (see 'tulle site --help')`},
+		{"site --products x", `--products x: want a whole number (see 'tulle site --help')`},
+		{"parse -d x URL", `-d x: want a whole number (see 'tulle parse --help')`},
+		{"check --timeout x", `--timeout x: want a duration such as 90s or 1h30m (see 'tulle check --help')`},
+		{"check --json=x", `--json x: want true or false (see 'tulle check --help')`},
+		{"check --timeout 0", "--timeout 0s: want more than 0"},
+		{"help crwal", `there is no command "crwal"; did you mean crawl?`},
+		{"help job stta", `tulle job has no command "stta"; did you mean stat?`},
 		{"site --addr nonsense", "--addr nonsense: listen tcp: address nonsense: missing port in address"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
@@ -239,7 +247,9 @@ func TestMistakes(t *testing.T) {
 			dir := t.TempDir()
 			args := strings.Fields(strings.ReplaceAll(c.args, "DIR", dir))
 			code, stdout, stderr := run(t, args...)
-			require.Equal(t, "tulle: "+strings.ReplaceAll(c.want, "DIR", dir)+"\n", stderr)
+			here, err := os.Getwd()
+			require.NoError(t, err)
+			require.Equal(t, "tulle: "+strings.NewReplacer("DIR", dir, "HERE", here).Replace(c.want)+"\n", stderr)
 			require.Equal(t, 2, code)
 			require.Empty(t, stdout)
 			require.Empty(t, entries(t, dir))
@@ -255,6 +265,16 @@ func TestMistakesAtOnce(t *testing.T) {
 	require.Equal(t, 2, code)
 	require.Equal(t, "tulle: -s concurrent_requests=x: \"x\" is not a whole number\n"+
 		"tulle: -s concurent_items=3: unknown setting concurent_items: did you mean concurrent_items?\n", stderr)
+}
+
+// TestEmptyArguments are variables of a script that are not set.
+func TestEmptyArguments(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"fetch", ""}, {"genspider", "x", " "}} {
+		code, _, stderr := run(t, args...)
+		require.Equal(t, 2, code)
+		require.Equal(t, "tulle: the URL is empty\n", stderr)
+	}
 }
 
 func TestHelp(t *testing.T) {
@@ -276,6 +296,7 @@ func TestHelp(t *testing.T) {
 			if c == "" {
 				require.Equal(t, got, help())
 			}
+			require.Equal(t, got, help(append([]string{"help"}, strings.Fields(c)...)...))
 			for line := range strings.Lines(got) {
 				require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimRight(line, "\n")), 80, line)
 			}
@@ -312,6 +333,54 @@ func TestListAndVersion(t *testing.T) {
 	require.Zero(t, code)
 	require.Regexp(t, `^tulle \S+ \(go1\.\S+ \w+/\w+\)\n$`, stdout)
 	require.Empty(t, stderr)
+	for _, flag := range []string{"-v", "--version"} {
+		code, again, stderr := run(t, flag)
+		require.Zero(t, code, stderr)
+		require.Equal(t, stdout, again)
+	}
+}
+
+// fullDisk takes nothing.
+type fullDisk struct{}
+
+var errFullDisk = errors.New("no space left")
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errFullDisk }
+
+// TestUnwritable is output that cannot be written: that is no success.
+func TestUnwritable(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"list", "list --json", "version", "--version", "version --json", "settings", "settings --json", "completion bash", "--help", "crawl --help",
+		"check shop", "check -l", "genspider -l", "genspider -d x example.com", "shell data:,x -c body", "fetch data:,x", "fetch --json data:,x", "view --print data:,x"} {
+		var stderr bytes.Buffer
+		require.Equal(t, 1, cmd.Run(t.Context(), program(), strings.Fields(args), fullDisk{}, &stderr), args)
+		require.Contains(t, stderr.String(), "tulle: standard output: no space left\n", args)
+	}
+}
+
+// TestErrorsSteerNoTerminal: what stands in an error may come from a page.
+func TestErrorsSteerNoTerminal(t *testing.T) {
+	t.Parallel()
+	evil := "\x1b[31mred\u009b"
+	spiders := map[string]func(map[string]string) (*crawl.Spider, error){
+		"evil": func(map[string]string) (*crawl.Spider, error) { return nil, errors.New(evil) },
+		"steer": func(map[string]string) (*crawl.Spider, error) {
+			return &crawl.Spider{
+				Parse: func(_ context.Context, _ *crawl.Response, out *crawl.Out) error {
+					out.Item(map[string]string{"title": evil})
+					return errors.New(evil)
+				},
+				Checks: []crawl.Check{{Name: evil, URL: "data:,x"}},
+			}, nil
+		},
+	}
+	for _, args := range []string{"crawl evil", "check evil", "check steer -v"} {
+		code, stdout, stderr := runProgram(t, spiders, strings.Fields(args)...)
+		require.NotZero(t, code)
+		require.Contains(t, stdout+stderr, "\ufffd[31mred\ufffd", args)
+		require.NotContains(t, stdout+stderr, "\x1b", args)
+		require.NotContains(t, stdout+stderr, "\u009b", args)
+	}
 }
 
 // TestShop is the README's command, in a small shop.

@@ -37,6 +37,9 @@ func TestCompletion(t *testing.T) {
 	require.Equal(t, []string{"bash", "zsh", "fish", "powershell"}, offers(t, "completion", ""))
 	require.Contains(t, offers(t, "genspider", "-t", ""), "sitemap")
 	require.Equal(t, []string{"--json"}, offers(t, "list", "--j"))
+	require.Contains(t, offers(t, "help", "cr"), "crawl")
+	_, stdout, _ := runAny(t, "__complete", "fetch", "--")
+	require.Contains(t, stdout, "--output\twrite the body to FILE\n", "without the quotes that are pflag's")
 }
 
 // TestCompletionScripts are what the shells understand, where they are installed.

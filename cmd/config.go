@@ -53,16 +53,23 @@ func (c *configFile) assignments(spider string) []crawl.Assignment {
 
 // findConfig looks for the settings file in dir and its parents, up to home or the root. The nearest is it; "" if there is none.
 //
-// A file of a parent whose owner is neither this user, nor root, nor the owner of dir is passed over, with a warning: in a folder that all may write to, anybody could
-// leave one, and settings name programs to run.
+// A file whose owner is neither this user, nor root, nor the owner of dir is passed over, with a warning: in a folder that all may write to, anybody could leave one, and
+// settings name programs to run.
 func findConfig(dir, home string, warn func(string)) string {
 	for at := dir; ; {
 		name := filepath.Join(at, configName)
-		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
-			if at == dir || ownerTrusted(info, dir) {
+		link, lerr := os.Lstat(name)
+		if info, err := os.Stat(name); err == nil && lerr == nil && info.Mode().IsRegular() {
+			if ownerTrusted(info, dir) && ownerTrusted(link, dir) {
 				return name
 			}
 			warn(shortPath(dir, name) + " is another user's, and is not read: --config reads it")
+		} else if err == nil && info.IsDir() {
+			warn(shortPath(dir, name) + " is a folder, and no settings file: nothing is read from it")
+		} else if err == nil {
+			warn(shortPath(dir, name) + " is no regular file, and is not read: --config reads it")
+		} else if lerr == nil {
+			warn(shortPath(dir, name) + " is not read: " + bareError(err).Error()) // a link that leads nowhere
 		} else if _, err := os.Stat(filepath.Join(at, "tulle.yml")); err == nil && at == dir {
 			warn("tulle.yml is not read: the settings file is called " + configName)
 		}
@@ -111,6 +118,9 @@ func parseConfig(b []byte, shown string) (*configFile, error) {
 	} else if err != nil {
 		m := yamlPlace.FindStringSubmatch(err.Error())
 		text := strings.TrimPrefix(err.Error(), m[0])
+		if strings.Contains(text, "cannot start any token") {
+			m[1] = tabLine(b, m[1])
+		}
 		if m[1] != "" {
 			shown += ":" + m[1]
 		}
@@ -134,6 +144,16 @@ func parseConfig(b []byte, shown string) (*configFile, error) {
 		r.top(doc.Content[0])
 	}
 	return c, errors.Join(r.errs...)
+}
+
+// tabLine is the line that begins with a tab, where the parser says that one cannot be read: it counts from another line at the file's beginning, and says none there.
+func tabLine(b []byte, said string) string {
+	for i, line := range bytes.Split(b, []byte("\n")) {
+		if bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte("\t")) && len(bytes.TrimSpace(line)) > 0 {
+			return strconv.Itoa(i + 1)
+		}
+	}
+	return said
 }
 
 // configReader turns the nodes of a file into assignments.

@@ -154,8 +154,44 @@ func TestSettingsFileOfOthers(t *testing.T) {
 	require.Equal(t, "tulle: warning: ../tulle.yaml is another user's, and is not read: --config reads it\n", stderr)
 
 	require.Contains(t, sources(t, mine, nil, "--config", "../tulle.yaml"), "browser.path")
+
+	// In the working directory itself it is no other, unless that is theirs.
+	write(t, filepath.Join(mine, "tulle.yaml"), "browser.path: /tmp/evil\n")
+	require.NoError(t, os.Chown(filepath.Join(mine, "tulle.yaml"), 4712, 4712))
+	require.NoError(t, os.Chown(filepath.Join(dir, "tulle.yaml"), 0, 0))
+	code, stdout, stderr = in(t, mine, nil, "settings", "--changed")
+	require.Zero(t, code)
+	require.Contains(t, stdout, "  ../tulle.yaml:1\n")
+	require.Equal(t, "tulle: warning: tulle.yaml is another user's, and is not read: --config reads it\n", stderr)
+	require.NoError(t, os.Remove(filepath.Join(mine, "tulle.yaml")))
+	require.NoError(t, os.Symlink("../tulle.yaml", filepath.Join(mine, "tulle.yaml")))
+	require.NoError(t, os.Lchown(filepath.Join(mine, "tulle.yaml"), 4712, 4712)) // a link is as good as its owner
+	_, _, stderr = in(t, mine, nil, "settings", "--changed")
+	require.Equal(t, "tulle: warning: tulle.yaml is another user's, and is not read: --config reads it\n", stderr)
+	require.NoError(t, os.Remove(filepath.Join(mine, "tulle.yaml")))
+	require.NoError(t, os.Chown(filepath.Join(dir, "tulle.yaml"), 4711, 4711))
+
 	require.NoError(t, os.Chown(mine, 4711, 4711)) // all of it is theirs: a folder that root looks into
 	require.Contains(t, sources(t, mine, nil), "browser.path")
+}
+
+// TestSettingsFileThatIsNone is passed over, with a warning.
+func TestSettingsFileThatIsNone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "tulle.yaml")
+	require.NoError(t, os.Mkdir(file, 0o755))
+	code, _, stderr := in(t, dir, nil, "settings", "--changed")
+	require.Zero(t, code)
+	require.Equal(t, "tulle: warning: tulle.yaml is a folder, and no settings file: nothing is read from it\n", stderr)
+	require.NoError(t, os.Remove(file))
+	if runtime.GOOS == "windows" {
+		return
+	}
+	require.NoError(t, os.Symlink("nowhere.yaml", file))
+	code, _, stderr = in(t, dir, nil, "settings", "--changed")
+	require.Zero(t, code)
+	require.Equal(t, "tulle: warning: tulle.yaml is not read: no such file or directory\n", stderr)
 }
 
 // TestSettingsFileMistakes are told with their places, all at once.
@@ -179,7 +215,9 @@ func TestSettingsFileMistakes(t *testing.T) {
 		"images.thumbs: {a: 5x5, b: x}\n":                `1:28: images.thumbs: b: "x" is not a size in pixels such as 50x50`,
 		"slots: {a.b: {delya: 1}}\n":                     `1:14: slots: a.b.delya: "delya" is not a limit: want concurrency, delay or fixed_delay behind the host, as in slots.example.com.delay=1s`,
 		"retry.statuses: [500, abc]\n":                   `1:23: retry.statuses: "abc" is not a whole number, in "[abc]"`,
-		"feeds: [{url: x}]\n":                            "1:9: feeds: ",
+		"feeds: [{url: x}]\n":                            `1:9: feeds: a feed has no "url"; did you mean uri?`,
+		"feeds: [{uri: x, overwrite: maybe}]\n":          `1:9: feeds: overwrite is "maybe": want true or false`,
+		"\timages: 1\n":                                  "x.yaml:1: found character that cannot start any token",
 		"a: 1\na: 2\n":                                   "2:1: a is there twice: on line 1 too",
 		"images.store: a\nIMAGES_STORE: b":               "2:1: images.store is set twice: on line 1 too",
 		"images: {store: a}\nimages.store: b\n":          "2:1: images.store is set twice: on line 1 too",
@@ -191,7 +229,7 @@ func TestSettingsFileMistakes(t *testing.T) {
 		"spiders: {tiny: 3}\n":                           `1:17: spiders.tiny is "3": want settings, as in download_delay: 2s`,
 		"[a]: b\n":                                       "1:1: a name is wanted here",
 		"user_agent: !me x\n":                            "1:13: the tag !me is not understood",
-		"images:\n\tstore: x\n":                          "2: found character that cannot start any token (YAML is indented by spaces",
+		"images:\n\tstore: x\n":                          "x.yaml:2: found character that cannot start any token (YAML is indented by spaces",
 		"a: [1\nb: 1\n":                                  "1: did not find expected ',' or ']'",
 		"a: 1\n---\nb: 1\n":                              "a second document: a settings file has one",
 		"spiders: {x: &a {cookies.off: true}, y: {<<: *a}}": "1:42: << is not understood",
@@ -221,7 +259,7 @@ func TestSettingsFileMistakes(t *testing.T) {
 	// What is wrong beside the others is told with the line.
 	write(t, file, "\nimages.quality: 500\n")
 	_, _, stderr = run(t, "settings", "--config", file)
-	require.Equal(t, fmt.Sprintf("tulle: %s:2 images.quality=500: want 1 to 100\n", file), stderr)
+	require.Equal(t, fmt.Sprintf("tulle: %s:2: images.quality: 500: want 1 to 100\n", file), stderr)
 
 	// A spider of another program is no mistake: a folder may have several.
 	write(t, file, "spiders:\n  tyni: {download_delay: 1s}\n")
@@ -257,7 +295,7 @@ func TestEnvironment(t *testing.T) {
 	code, stdout, stderr := in(t, dir, []string{"TULLE_IMAGE_STORE=x", "TULLE_IMAGES=x", "TULLE_ITEM_PIPELINES=x"}, "settings", "--changed")
 	require.Zero(t, code)
 	require.Empty(t, stdout)
-	require.Contains(t, stderr, "tulle: warning: TULLE_IMAGE_STORE in the environment sets nothing: unknown setting IMAGE_STORE: did you mean IMAGES_STORE?\n")
+	require.Contains(t, stderr, "tulle: warning: TULLE_IMAGE_STORE in the environment sets nothing: unknown setting IMAGE_STORE: did you mean TULLE_IMAGES_STORE?\n")
 	require.Equal(t, 3, strings.Count(stderr, "warning: TULLE_I"))
 
 	code, _, stderr = in(t, dir, []string{"TULLE_RETRY_TIMES=x", "TULLE_PROXY_FAILURES=y"}, "settings")

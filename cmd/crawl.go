@@ -122,9 +122,9 @@ func (a *app) crawl(ctx context.Context, name string, f *crawlFlags) (err error)
 	terminal := isTerminal(a.stderr)
 	screen := newScreen(a.stderr, terminal)
 	screen.quiet = f.logFile != "" && !terminal
-	settings.Stdout = a.stdout
+	settings.Stdout = a.stdout.Writer // a feed's, which tells of errors itself
 	if terminal && isTerminal(a.stdout) {
-		settings.Stdout = screen.above(a.stdout)
+		settings.Stdout = screen.above(a.stdout.Writer)
 	}
 	logs, err := f.log(&settings, spider, screen, terminal)
 	if err != nil {
@@ -345,7 +345,20 @@ func (f *crawlFlags) log(s *crawl.Settings, spider *crawl.Spider, screen *screen
 
 var logLevels = []string{"debug", "info", "warn", "error"}
 
-func isTerminal(w io.Writer) bool {
+// isTerminal reports whether w is a terminal that can be drawn on.
+func isTerminal(w io.Writer) bool { return onTerminal(w) && os.Getenv("TERM") != "dumb" }
+
+// onTerminal reports whether somebody sees what is written to w, on a terminal of any kind.
+func onTerminal(w io.Writer) bool {
+	f, ok := fileOf(w)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// fileOf is the file that w writes to.
+func fileOf(w io.Writer) (*os.File, bool) {
+	if o, ok := w.(*output); ok {
+		w = o.Writer
+	}
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+	return f, ok
 }

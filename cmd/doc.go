@@ -19,6 +19,7 @@
 //	shell.go     shell: a conversation about pages; shell_commands.go has its words, shell_select.go selections, shell_tree.go the outline,
 //	             shell_line.go the line that is typed, shell_complete.go what Tab knows
 //	paint.go     colours, and text that cannot steer a terminal
+//	save.go      writes a file whole, or leaves the old one
 //	job.go       job: looks after crawls that can be resumed; job_stat.go and job_list.go print
 //	config.go    the settings file, tulle.yaml
 //	environ.go   settings in the environment

@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -52,7 +53,7 @@ func fromEnvironment(environ []string, warn func(string)) ([]crawl.Assignment, e
 		if name == "" {
 			name = rest
 			if _, entry, err := crawl.SettingName(name); err != nil || entry != "" {
-				warn(fmt.Sprintf("%s in the environment sets nothing: %v", variable, err))
+				warn(fmt.Sprintf("%s in the environment sets nothing: %s", variable, asVariables(err)))
 				continue
 			}
 		}
@@ -65,6 +66,24 @@ func fromEnvironment(environ []string, warn func(string)) ([]crawl.Assignment, e
 	}
 	return found, errors.Join(errs...)
 }
+
+// asVariables is an error that suggests settings, with the variables for them.
+func asVariables(err error) string {
+	text := fmt.Sprint(err) // nil, for an entry of a map
+	before, names, ok := strings.Cut(text, "did you mean ")
+	if !ok || strings.Contains(names, " which ") {
+		return text
+	}
+	return before + "did you mean " + settingWord.ReplaceAllStringFunc(names, func(word string) string {
+		if word == "or" {
+			return word
+		}
+		return environmentName(word)
+	})
+}
+
+// settingWord is a name in a list of them.
+var settingWord = regexp.MustCompile(`[\w.]+`)
 
 // joined is a name without what stands between its words.
 func joined(name string) string {

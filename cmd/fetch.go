@@ -37,8 +37,12 @@ UTF-8. A file can be fetched too.
 Without a spider the settings are those of this program; --spider takes those of
 a spider. What robots.txt forbids is not asked: -s robots.ignore=true does.
 
--X, -H and -d mean what they mean to curl: -d makes it a POST of a form, and
--d @file sends a file.
+-X, -H and -d mean what they mean to curl: -d makes it a POST of a form, several
+are joined by &, and -d @file sends a file without its line breaks. -H 'Name:'
+takes a header away.
+
+On a terminal the body is shown as text, and a binary one is not: -o FILE keeps
+it, -o - prints the bytes all the same.
 
 Exit codes: 0 the page is there; 1 it is not, or its status is 400 or more (the
 body is printed all the same); 2 the command line or a setting is wrong.`,
@@ -61,7 +65,6 @@ body is printed all the same); 2 the command line or a setting is wrong.`,
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON: status, headers, times; not the body")
 	c.Flags().BoolVar(&f.text, "text", false, "print the body as UTF-8, whatever its charset")
 	c.Flags().StringVarP(&f.output, "output", "o", "", "write the body to `FILE`")
-	c.MarkFlagsMutuallyExclusive("headers", "json")
 	return c
 }
 
@@ -80,13 +83,13 @@ func oneURL(c *cobra.Command, args []string) error {
 type requestFlags struct {
 	method  string
 	header  []string
-	content string
+	content []string
 }
 
 func (f *requestFlags) addRequest(c *cobra.Command) {
 	c.Flags().StringVarP(&f.method, "request", "X", "", "the request's `METHOD`")
 	c.Flags().StringArrayVarP(&f.header, "header", "H", nil, "a header, `'Name: value'`; may be repeated")
-	c.Flags().StringVarP(&f.content, "data", "d", "", "the request's body, `DATA`; @FILE is a file's, @- standard input")
+	c.Flags().StringArrayVarP(&f.content, "data", "d", nil, "the request's body, `DATA`; @FILE is a file's, @- standard input; may be repeated")
 }
 
 // fill puts method, headers and body into a request, as curl does.
@@ -100,15 +103,22 @@ func (f *requestFlags) fill(req *crawl.Request) error {
 		if req.Header == nil {
 			req.Header = make(http.Header)
 		}
-		req.Header.Add(name, strings.TrimSpace(value))
+		if value = strings.TrimSpace(value); value == "" { // it is not sent, not even the usual one
+			req.Header[http.CanonicalHeaderKey(name)] = nil
+			continue
+		}
+		req.Header.Add(name, value)
 	}
-	if f.content != "" {
-		body, err := contentOf(f.content)
+	for i, data := range f.content {
+		body, err := contentOf(data)
 		if err != nil {
-			return fmt.Errorf("-d %s: %w", f.content, err)
+			return fmt.Errorf("-d %s: %w", data, err)
+		}
+		if i > 0 {
+			body = slices.Concat(req.Body, []byte("&"), body)
 		}
 		req.Method, req.Body = http.MethodPost, body
-		if req.Header.Get("Content-Type") == "" {
+		if _, said := req.Header["Content-Type"]; !said {
 			if req.Header == nil {
 				req.Header = make(http.Header)
 			}
@@ -124,16 +134,18 @@ func (f *requestFlags) fill(req *crawl.Request) error {
 	return nil
 }
 
-// contentOf is -d: the text, or the file behind @.
-func contentOf(arg string) ([]byte, error) {
+// contentOf is -d: the text, or the file behind @ without its line breaks.
+func contentOf(arg string) (b []byte, err error) {
 	name, ok := strings.CutPrefix(arg, "@")
 	switch {
 	case !ok:
 		return []byte(arg), nil
 	case name == "-":
-		return io.ReadAll(os.Stdin)
+		b, err = io.ReadAll(os.Stdin)
+	default:
+		b, err = os.ReadFile(name)
 	}
-	return os.ReadFile(name)
+	return slices.DeleteFunc(b, func(c byte) bool { return c == '\n' || c == '\r' || c == 0 }), err
 }
 
 type fetchFlags struct {
@@ -145,6 +157,9 @@ type fetchFlags struct {
 
 // fetch prints a page.
 func (a *app) fetch(ctx context.Context, raw string, f *fetchFlags) error {
+	if f.headers && f.json {
+		return errors.New("--headers and --json: one or the other")
+	}
 	req, err := f.pageFlags.request(raw)
 	if err != nil {
 		return err
@@ -161,7 +176,7 @@ func (a *app) fetch(ctx context.Context, raw string, f *fetchFlags) error {
 	defer stop()
 	p, err := s.fetch(ctx, req)
 	if err != nil {
-		return notFetched(req, err)
+		return notFetched("fetch", raw, req, err)
 	}
 	if err := a.printFetched(p, f); err != nil {
 		return &crawlError{fmt.Errorf("fetch: %w", err)}
@@ -172,13 +187,16 @@ func (a *app) fetch(ctx context.Context, raw string, f *fetchFlags) error {
 	return nil
 }
 
-// notFetched says which request got no page.
-func notFetched(req *crawl.Request, err error) error {
+// notFetched says which request got no page. raw is what was typed.
+func notFetched(command, raw string, req *crawl.Request, err error) error {
 	var d *crawl.DownloadError
-	if errors.As(err, &d) { // it names the address
-		return &crawlError{err}
+	if !errors.As(err, &d) { // which names the address
+		return &crawlError{fmt.Errorf("%s %s: %w", command, req, err)}
 	}
-	return &crawlError{fmt.Errorf("fetch %s: %w", req, err)}
+	if d.Kind == crawl.KindDNS && strings.EqualFold(strings.TrimSpace(raw), req.URL.Host) {
+		err = fmt.Errorf("%w; and there is no file %s", err, raw)
+	}
+	return &crawlError{err}
 }
 
 func (a *app) printFetched(p *page, f *fetchFlags) error {
@@ -196,19 +214,32 @@ func (a *app) printFetched(p *page, f *fetchFlags) error {
 	if f.output == "" && (f.headers || f.json) {
 		return nil
 	}
-	if f.output != "" && f.output != "-" {
-		return saveBody(p.Response, f.output, f.text)
+	switch {
+	case f.output != "" && f.output != "-":
+		_, err := saveBody(p.Response, f.output, f.text)
+		return err
+	case f.output == "" && onTerminal(w):
+		return showBody(w, p.Response)
 	}
 	return copyBody(w, p.Response, f.text)
 }
 
-// saveBody writes a body to a file.
-func saveBody(r *crawl.Response, name string, text bool) error {
-	file, err := os.Create(name)
+// showBody writes a body for somebody who reads it on a terminal.
+func showBody(w io.Writer, r *crawl.Response) error {
+	if r.Kind() == crawl.BodyBinary {
+		return fmt.Errorf("the page is binary, %s: -o FILE keeps it, -o - prints it all the same", bytesText(r.Body.Size()))
+	}
+	text, err := r.Decoded()
 	if err != nil {
 		return err
 	}
-	return errors.Join(copyBody(file, r, text), file.Close())
+	_, err = io.WriteString(w, visible(text))
+	return err
+}
+
+// saveBody writes a body to a file, and reports whether there was one.
+func saveBody(r *crawl.Response, name string, text bool) (replaced bool, err error) {
+	return saveFile(name, func(w io.Writer) error { return copyBody(w, r, text) })
 }
 
 // copyBody writes a body as it is, or as UTF-8.
@@ -244,7 +275,7 @@ func headersText(p *page) string {
 		writeHeader(&b, "> ", t.Request)
 		b.WriteByte('\n')
 		if t.Status == 0 {
-			fmt.Fprintf(&b, "< %v\n", t.Err)
+			fmt.Fprintf(&b, "< %s\n", visible(fmt.Sprint(t.Err)))
 			continue
 		}
 		fmt.Fprintf(&b, "< %s %s\n", cmp.Or(t.Proto, "-"), statusText(t.Status))

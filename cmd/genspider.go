@@ -226,6 +226,9 @@ func nameSpider(name string) (*newSpider, error) {
 
 // startOf is the URL and the domain that a spider begins at. path is that of a domain alone.
 func startOf(start, path string) (rawURL, domain string, err error) {
+	if strings.TrimSpace(start) == "" {
+		return "", "", errors.New("the URL is empty") // a variable of a script that is not set
+	}
 	if !strings.Contains(start, "://") {
 		start = "https://" + start
 		if !strings.Contains(strings.TrimPrefix(start, "https://"), "/") {

@@ -33,7 +33,27 @@ type outcome struct {
 // items are a feed's, by kind and key, as texts that are alike in all formats.
 type items map[string][]string
 
-var killFeeds = []string{"items.jsonl", "items.json", "items.csv", "items.jsonl.gz", "items.json.zst", "items.built"}
+var killFeeds = []string{"items.jsonl", "items.json", "items.csv", "items.jsonl.gz", "items.json.zst", "items.built", sentDir}
+
+// sentDir is the folder that a feed in batches is sent to.
+const sentDir = "sent"
+
+// feedText is what is in a feed: of one in batches, in all of them.
+func feedText(name string) ([]byte, error) {
+	if filepath.Base(name) != sentDir {
+		return os.ReadFile(name)
+	}
+	batches, err := filepath.Glob(filepath.Join(name, "*.jsonl"))
+	var all []byte
+	for _, batch := range batches {
+		b, err := os.ReadFile(batch)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, b...)
+	}
+	return all, err
+}
 
 // outcomeOf reads what a crawl in dir has left. It is an error if an item names a picture that is not in the store, or another one.
 func outcomeOf(dir string, pages map[string]int) (*outcome, error) {
@@ -78,7 +98,7 @@ func (i *killItem) text() string {
 
 // readFeed reads a feed that is whole.
 func readFeed(name string) (list []killItem, err error) {
-	b, err := os.ReadFile(name)
+	b, err := feedText(name)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +108,7 @@ func readFeed(name string) (list []killItem, err error) {
 	switch filepath.Ext(name) {
 	case ".json":
 		return list, json.Unmarshal(b, &list)
-	case ".jsonl":
+	case ".jsonl", "":
 		return jsonLines(b, true)
 	case ".built":
 		return readBuilt(b)

@@ -12,6 +12,7 @@ import (
 	"github.com/tulle-go/tulle/cmd"
 	"github.com/tulle-go/tulle/crawl"
 	"github.com/tulle-go/tulle/pipeline"
+	"github.com/tulle-go/tulle/pipeline/store"
 	"github.com/tulle-go/tulle/scheduler/jobdir"
 )
 
@@ -32,6 +33,7 @@ func killProgram(site string) cmd.Program {
 		Settings: crawl.Settings{Parts: crawl.Parts{
 			Job: jobdir.Open, InspectJob: jobdir.Inspect,
 			Formats: map[string]crawl.FeedFormat{"built": func(crawl.Feed) (crawl.FeedEncoder, error) { return builtLines{}, nil }},
+			Stores:  map[string]crawl.OpenStore{sentDir: func(context.Context, string, *crawl.Env) (crawl.Store, error) { return store.OpenDir(sentDir) }},
 		}},
 	}
 }
@@ -61,8 +63,9 @@ type killItem struct {
 
 const (
 	killSeeds      = 48
-	killCursor     = 6 // seeds between two checkpoints
-	killUnfiltered = 3 // unfiltered requests of one page
+	killCursor     = 6  // seeds between two checkpoints
+	killUnfiltered = 3  // unfiltered requests of one page
+	killBatch      = 50 // items of a feed that is sent in batches
 )
 
 // killShop does one of everything that a job has to keep.

@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -286,7 +287,9 @@ func (d *disturbed) finished(spider string, want *outcome, failed map[string]str
 func (d *disturbed) feeds() (texts []string) {
 	d.Helper()
 	for _, name := range killFeeds {
-		texts = append(texts, read(d.T, filepath.Join(d.dir, name)))
+		text, err := feedText(filepath.Join(d.dir, name))
+		require.NoError(d, err)
+		texts = append(texts, string(text))
 	}
 	return texts
 }
@@ -308,10 +311,17 @@ func (d *disturbed) start(spider string) *process {
 	file, err := os.Create(p.logs)
 	require.NoError(d, err)
 	defer file.Close()
-	args := append([]string{"crawl", spider}, d.args...)
+	var feeds []map[string]any
 	for _, name := range killFeeds {
-		args = append(args, "-o", name)
+		if name == sentDir {
+			feeds = append(feeds, map[string]any{"uri": sentDir + "://here/%(batch_id)05d.jsonl", "batch_items": killBatch})
+			continue
+		}
+		feeds = append(feeds, map[string]any{"uri": name})
 	}
+	text, err := json.Marshal(feeds)
+	require.NoError(d, err)
+	args := append([]string{"crawl", spider, "-s", "feeds=" + string(text)}, d.args...)
 	// The test's context kills too, and that would look like a death of the crawl's own.
 	p.Cmd = exec.CommandContext(context.WithoutCancel(d.Context()), os.Args[0], args...)
 	p.Dir, p.Stderr = d.dir, file

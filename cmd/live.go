@@ -3,7 +3,6 @@ package cmd
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -105,7 +104,7 @@ func (s *screen) follow(e *engine.Engine) (stop func()) {
 }
 
 func (s *screen) width() int {
-	if f, ok := s.w.(*os.File); ok {
+	if f, ok := fileOf(s.w); ok {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
 			return w
 		}

@@ -55,6 +55,12 @@ func newLooked(t *testing.T) *looked {
 	page("/latin", "text/html; charset=iso-8859-1", "<title>\xe9</title><h1>caf\xe9</h1><img src=\"a.png\">")
 	page("/data", "application/json", `{"items":[{"name":"a","price":1},{"name":"b|c","price":20}],"next":"/book/2"}`)
 	page("/steer", "text/html", "<h1>\x1b[31mred</h1>")
+	page("/made-up", "text/html", "<a href=\"/\x1b[31mred\">a</a><a href=\"/x; quit\">b</a><p id=\"\u009bp\"><x\x1b[31m class=c>x</x\x1b[31m>")
+	page("/made-up.json", "application/json", `{"\u001b[31mred":1}`)
+	page("/run.bat", "application/octet-stream", "MZ\x00\x00")
+	page("/run.js", "text/javascript", "alert(1)")
+	page("/pic.PNG", "application/octet-stream", "\x89PNG\r\n\x1a\n\x00")
+	page("/long", "text/plain", strings.Repeat("x\n", 1<<17))
 	page("/big", "application/octet-stream", strings.Repeat("0123456789abcde\x00", 1<<17)) // 2 MiB: a file of the spool
 	mux.HandleFunc("/map", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/xml")
@@ -75,6 +81,12 @@ func newLooked(t *testing.T) *looked {
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s|%s|%s|%s|%s", r.Method, b, r.Header.Get("Content-Type"), r.Header.Get("X-A"), r.Header.Get("Referer"), r.UserAgent())
+	})
+	mux.HandleFunc("/stalls", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "<h1>half")
+		_ = http.NewResponseController(w).Flush()
+		l.asked <- struct{}{}
+		<-r.Context().Done()
 	})
 	mux.HandleFunc("/slow", func(_ http.ResponseWriter, r *http.Request) {
 		l.asked <- struct{}{}
@@ -172,6 +184,11 @@ func TestFetch(t *testing.T) {
 		{[]string{"SITE/moved"}, 0, `<h1>One</h1><p class="author">Ada</p><a href="/">back</a>`, ""},
 		{[]string{"-s", "user_agent=me", "SITE/echo"}, 0, "GET ||||me", ""},
 		{[]string{"-s", "user_agent=me", "-d", "a=1", "SITE/echo"}, 0, "POST a=1|application/x-www-form-urlencoded|||me", ""},
+		{[]string{"-s", "user_agent=me", "-d", "a=1", "-d", "b=2", "SITE/echo"}, 0, "POST a=1&b=2|application/x-www-form-urlencoded|||me", ""},
+		{[]string{"-s", "user_agent=me", "-d", "", "SITE/echo"}, 0, "POST |application/x-www-form-urlencoded|||me", ""},
+		{[]string{"-H", "User-Agent:", "-H", "content-type:", "-d", "a", "SITE/echo"}, 0, "POST a||||", ""},
+		{[]string{"-s", "user_agent=me", "-d", "@testdata/form.txt", "SITE/echo"}, 0, "POST a=1&b=2|application/x-www-form-urlencoded|||me", ""},
+		{[]string{"-s", "retry.times=-1", "http://127.0.0.1:1/"}, 1, "", "tulle: no answer from 127.0.0.1:1: refused: dial tcp 127.0.0.1:1: connect: connection refused\n"},
 		{[]string{"-X", "put", "-H", "X-A: b", "-H", "Content-Type: text/plain", "-d", "t", "--spider", "shelf", "SITE/echo"}, 0, "PUT t|text/plain|b||shelfbot", ""},
 		{[]string{"--spider", "other", "SITE/book/2"}, 0, `<h1>Two</h1><a href="/">back</a>`, ""}, // offsite is for what a crawl finds
 	} {
@@ -267,18 +284,53 @@ func TestLookingWritesNothing(t *testing.T) {
 	}
 }
 
-// TestFetchInterrupted gives up at once.
+// TestFetchInterrupted gives up at once, also while the body comes.
 func TestFetchInterrupted(t *testing.T) {
 	t.Parallel()
 	l := newLooked(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	var stdout, stderr bytes.Buffer
-	done := make(chan int, 1)
-	go func() { done <- cmd.Run(ctx, l.program, []string{"fetch", l.url + "/slow"}, &stdout, &stderr) }()
-	<-l.asked
-	cancel()
-	require.Equal(t, 1, <-done)
-	require.Equal(t, "tulle: fetch <GET "+l.url+"/slow>: interrupted\n", stderr.String())
+	for _, page := range []string{"/slow", "/stalls"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var stdout, stderr bytes.Buffer
+		done := make(chan int, 1)
+		go func() { done <- cmd.Run(ctx, l.program, []string{"fetch", l.url + page}, &stdout, &stderr) }()
+		<-l.asked
+		cancel()
+		require.Equal(t, 1, <-done)
+		require.Equal(t, "tulle: fetch <GET "+l.url+page+">: interrupted\n", stderr.String())
+	}
+}
+
+// TestNoSuchFile is what people mean who leave out the scheme.
+func TestNoSuchFile(t *testing.T) {
+	t.Parallel()
+	code, _, stderr := run(t, "fetch", "nosuchfile.invalid", "-s", "retry.times=-1", "--no-config")
+	require.Equal(t, 1, code)
+	require.True(t, strings.HasPrefix(stderr, "tulle: no answer from nosuchfile.invalid: dns: "), stderr)
+	require.True(t, strings.HasSuffix(stderr, "; and there is no file nosuchfile.invalid\n"), stderr)
+}
+
+// TestSaveWhole replaces a file when all of the new one is there, and says so.
+func TestSaveWhole(t *testing.T) {
+	t.Parallel()
+	l := newLooked(t)
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "f"), filepath.Join(dir, "link")
+	write(t, file, "old")
+	require.NoError(t, os.Chmod(file, 0o640))
+	require.NoError(t, os.Symlink(file, link))
+	code, _, stderr := l.run(t, "shell", "SITE/book/2", "-c", "save "+link+"; save "+filepath.Join(dir, "new"))
+	require.Zero(t, code, stderr)
+	require.Contains(t, stderr, " B in "+link+", replaced\n")
+	require.Contains(t, stderr, " B in "+filepath.Join(dir, "new")+"\n")
+	require.Contains(t, read(t, file), "<h1>Two</h1>")
+	require.Equal(t, []string{"f", "link", "new"}, entries(t, dir))
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o640), info.Mode().Perm())
+
+	code, _, stderr = l.run(t, "fetch", "-o", dir, "SITE/book/1")
+	require.Equal(t, 1, code)
+	require.Equal(t, "tulle: fetch: write "+dir+": is a directory\n", stderr)
 }
 
 func TestPageMistakes(t *testing.T) {
@@ -295,6 +347,11 @@ func TestPageMistakes(t *testing.T) {
 		{`-X "A B": want a method such as PUT`, []string{"fetch", "-X", "A B", "SITE"}},
 		{"-d @/nope: open /nope: no such file or directory", []string{"fetch", "-d", "@/nope", "SITE"}},
 		{`url "http://a b:c": parse "http://a b:c": invalid port "c"`, []string{"view", "http://a b:c"}},
+		{`url "http://u:***@h h/": parse "http://u:***@h h/": invalid host "h h": a character that no host name has`, []string{"fetch", "http://u:s@3cret@h h/"}},
+		{"the URL is empty", []string{"fetch", ""}},
+		{"mailto:x@example.com: no page is behind such a link", []string{"fetch", "mailto:x@example.com"}},
+		{"javascript:void(0): no page is behind such a link", []string{"parse", "javascript:void(0)"}},
+		{"--headers and --json: one or the other", []string{"fetch", "--headers", "--json", "SITE"}},
 		{`no spider is called "nope"; there are: other, shelf`, []string{"fetch", "--spider", "nope", "SITE"}},
 		{"-a is an argument of a spider: name it with --spider", []string{"fetch", "-a", "x=1", "SITE"}},
 		{"--log-level loud: want debug, info, warn or error", []string{"fetch", "--log-level", "loud", "SITE"}},
@@ -331,8 +388,12 @@ func TestView(t *testing.T) {
 	_, stdout, _ = l.run(t, "view", "--print", "SITE/")
 	require.Contains(t, read(t, strings.TrimSpace(stdout)), "<!DOCTYPE html><html><head><base href=\""+l.url+"/\"><title>")
 
-	_, stdout, _ = l.run(t, "view", "--print", "SITE/data")
-	require.Equal(t, ".json", filepath.Ext(strings.TrimSpace(stdout)))
+	for page, want := range map[string]string{"/data": ".json", "/run.bat": ".bin", "/run.js": ".txt", "/pic.PNG": ".png", "/map": ".xml"} {
+		_, stdout, _ = l.run(t, "view", "--print", "SITE"+page)
+		require.Equal(t, want, filepath.Ext(strings.TrimSpace(stdout)), "%s: the site does not choose what the desktop runs", page)
+	}
+	_, _, stderr = l.run(t, "view", "--print", "SITE/forbidden")
+	require.Contains(t, stderr, "tulle: view <GET SITE/forbidden>: robots.txt forbids this page")
 
 	script, shown := filepath.Join(dir, "browser"), filepath.Join(dir, "shown")
 	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\ncp \"$2\" \"$1\"\n"), 0o755))
@@ -375,13 +436,13 @@ Requests: 1
 		{[]string{"--spider", "shelf", "-r", "book", "--pipelines", "--no-links", "SITE/book/1"}, 0,
 			"SITE/book/1 book  200 OK  HTML\nItems: 1\n{\n  \"title\": \"ONE\",\n  \"author\": \"Ada\"\n}\n", ""},
 		{[]string{"--spider", "shelf", "-r", "selector", "--no-items", "--no-links", "SITE/"}, 1,
-			"SITE/ selector  200 OK  HTML\nerror: callback: css selector \"h1..x\": at character 4: expected identifier, found . instead\n", "tulle: parse SITE/: it failed\n"},
+			"SITE/ selector  200 OK  HTML\nerror: callback: css selector \"h1..x\": at character 4: expected identifier, found . instead\n", "tulle: parse SITE/: the callback failed\n"},
 		{[]string{"--spider", "shelf", "-r", "fails", "SITE/"}, 1, "SITE/ fails  200 OK  HTML\nItems: 0\nRequests: 0\nerror: callback: no price on the page\n",
-			"tulle: parse SITE/: it failed\n"},
+			"tulle: parse SITE/: the callback failed\n"},
 		{[]string{"--spider", "shelf", "SITE/nope"}, 1, "SITE/nope Parse  404 Not Found  text\nItems: 0\nRequests: 0\nerror: 404 Not Found: the callback is not called for this status\n",
-			"tulle: parse SITE/nope: it failed\n"},
+			"tulle: parse SITE/nope: 404 Not Found\n"},
 		{[]string{"--spider", "shelf", "SITE/forbidden"}, 1,
-			"SITE/forbidden Parse\nItems: 0\nRequests: 0\nerror: robots.txt forbids this page (-s robots.ignore=true asks all the same)\n", "tulle: parse SITE/forbidden: it failed\n"},
+			"SITE/forbidden Parse\nItems: 0\nRequests: 0\nerror: robots.txt forbids this page (-s robots.ignore=true asks all the same)\n", "tulle: parse SITE/forbidden: robots.txt forbids this page (-s robots.ignore=true asks all the same)\n"},
 	} {
 		code, stdout, stderr := l.run(t, append([]string{"parse"}, c.args...)...)
 		require.Equal(t, c.stdout, stdout, c.args)
@@ -392,7 +453,12 @@ Requests: 1
 	require.Equal(t, 1, code)
 	require.Contains(t, stdout, "error: callback: panic: ouch\n")
 	require.Contains(t, stdout, "page_test.go", "the stack says where")
-	require.Equal(t, "tulle: parse SITE/: it failed\n", stderr)
+	require.Equal(t, "tulle: parse SITE/: the callback failed\n", stderr)
+
+	code, stdout, stderr = l.run(t, "parse", "--json", "--no-items", "--no-links", "SITE/")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, `"items": [],`)
+	require.Contains(t, stdout, `"requests": [],`)
 
 	_, _, stderr = l.run(t, "parse", "--spider", "shelf", "-r", "book", "--pipelines", "SITE/book/2")
 	require.Contains(t, stderr, "no Two")

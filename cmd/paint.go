@@ -70,7 +70,10 @@ func (p paint) json(raw []byte) string {
 			}
 			i = end
 		case strings.IndexByte("-0123456789tfn", c) >= 0:
-			end := i + strings.IndexAny(text[i:]+"\n", ",\n]} ")
+			end := len(text)
+			if n := strings.IndexAny(text[i:], ",\n]} "); n >= 0 {
+				end = i + n
+			}
 			out.WriteString(p.yellow(text[i:end]))
 			i = end
 		default:

@@ -428,11 +428,26 @@ func (p *parsing) failure() error {
 	case len(p.Pages) == 0:
 		return &crawlError{errors.New("parse: the page did not come to a callback")}
 	case bad > 0 && len(p.Pages) == 1:
-		return &crawlError{fmt.Errorf("parse %s: it failed", p.Pages[0].URL)}
+		return &crawlError{fmt.Errorf("parse %s: %s", p.Pages[0].URL, p.Pages[0].why())}
 	case bad > 0:
 		return &crawlError{fmt.Errorf("parse: %d of %s failed", bad, count(int64(len(p.Pages)), "page"))}
 	}
 	return nil
+}
+
+// why is the first error of a page that failed, in a line.
+func (page *parsedPage) why() string {
+	text, _, _ := strings.Cut(page.Errors[0], "\n")
+	if page.Status >= 300 && strings.HasPrefix(text, statusText(page.Status)+":") {
+		return statusText(page.Status) // what that does to a callback stands above
+	}
+	switch what, _, _ := strings.Cut(text, ": "); what { // that stands above, with its stack
+	case "callback":
+		return "the callback failed"
+	case "item":
+		return "an item failed"
+	}
+	return text
 }
 
 // print writes what came out.
@@ -440,10 +455,10 @@ func (p *parsing) print(w io.Writer, paint paint, f *parseFlags) error {
 	if f.json {
 		for _, page := range p.Pages {
 			if f.noItems {
-				page.Items = nil
+				page.Items = []json.RawMessage{}
 			}
 			if f.noLinks {
-				page.Requests = nil
+				page.Requests = []*parsedRequest{}
 			}
 		}
 		return writeJSON(w, p)
@@ -451,14 +466,15 @@ func (p *parsing) print(w io.Writer, paint paint, f *parseFlags) error {
 	var b strings.Builder
 	if f.verbose || len(p.Pages) == 1 {
 		for _, page := range p.Pages {
-			head := fmt.Sprintf("%s %s", page.URL, cmp.Or(page.Route, "Parse"))
+			head := visible(page.URL) + " " + visible(cmp.Or(page.Route, "Parse"))
 			if len(p.Pages) > 1 {
 				head = fmt.Sprintf("depth %d  %s", page.Depth, head)
 			}
+			head = paint.bold(head)
 			if page.Status != 0 {
 				head += fmt.Sprintf("  %s  %s", paint.status(page.Status, statusText(page.Status)), page.kind)
 			}
-			fmt.Fprintf(&b, "%s\n", paint.bold(visible(head)))
+			fmt.Fprintln(&b, head)
 			page.print(&b, paint, f)
 		}
 	} else {
@@ -526,7 +542,7 @@ func writeRequests(b *strings.Builder, paint paint, all []*parsedRequest) {
 	for _, r := range all {
 		fmt.Fprintf(b, "  %s %s", r.Method, visible(r.URL))
 		if r.Route != "" {
-			fmt.Fprintf(b, "  %s", paint.cyan(r.Route))
+			fmt.Fprintf(b, "  %s", paint.cyan(visible(r.Route)))
 		}
 		if r.Priority != 0 {
 			fmt.Fprintf(b, "  %s", paint.dim(fmt.Sprintf("priority %d", r.Priority)))
@@ -535,7 +551,7 @@ func writeRequests(b *strings.Builder, paint paint, all []*parsedRequest) {
 			fmt.Fprintf(b, "  %s", paint.dim(visible(string(r.Data))))
 		}
 		if r.Why != "" {
-			fmt.Fprintf(b, "  %s", paint.yellow(r.Why))
+			fmt.Fprintf(b, "  %s", paint.yellow(visible(r.Why)))
 		}
 		b.WriteByte('\n')
 	}

@@ -42,7 +42,7 @@ func project(t *testing.T) string {
 	dir := t.TempDir()
 	code, stdout, stderr := in(t, dir, nil, "startproject", "mycrawler", "--replace", checkout)
 	require.Zero(t, code, stderr)
-	require.Equal(t, "mycrawler is in mycrawler. What to do first:\n\n  cd mycrawler\n  go test ./...\n  go run . crawl books\n", stdout)
+	require.Equal(t, "mycrawler is in the folder \"mycrawler\". What to do first:\n\n  cd mycrawler\n  go test ./...\n  go run . crawl books\n", stdout)
 	return filepath.Join(dir, "mycrawler")
 }
 
@@ -376,6 +376,10 @@ func TestCheck(t *testing.T) {
 	require.Zero(t, code)
 	require.Equal(t, "good Parse  "+srv.URL+"/two   live\ngood Parse  "+srv.URL+"/gone  live\n", stdout)
 
+	code, stdout, _ = check("-l", "--json", "good")
+	require.Zero(t, code)
+	require.JSONEq(t, `[{"spider":"good","route":"","url":"`+srv.URL+`/two","live":true},{"spider":"good","route":"","name":"gone","url":"`+srv.URL+`/gone","live":true}]`, stdout)
+
 	code, stdout, _ = check("--json", "good")
 	require.Zero(t, code)
 	var reports []struct {
@@ -387,6 +391,40 @@ func TestCheck(t *testing.T) {
 	require.Len(t, reports, 2)
 	require.True(t, reports[0].OK && reports[0].Live)
 	require.Equal(t, 2, reports[0].Items)
+}
+
+// TestCheckInterrupted says so, and not that the time is over.
+func TestCheckInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	p := cmd.Program{Spiders: map[string]func(map[string]string) (*crawl.Spider, error){"asleep": func(map[string]string) (*crawl.Spider, error) {
+		return &crawl.Spider{
+			Parse: func(ctx context.Context, _ *crawl.Response, _ *crawl.Out) error {
+				cancel()
+				<-ctx.Done()
+				return ctx.Err()
+			},
+			Checks: []crawl.Check{{URL: "data:,x"}},
+		}, nil
+	}}}
+	var stdout, stderr bytes.Buffer
+	require.Equal(t, 1, cmd.Run(ctx, p, []string{"check"}, &stdout, &stderr))
+	require.Equal(t, "tulle: interrupted\n", stderr.String())
+	require.Contains(t, stdout.String(), "      interrupted\n")
+	require.NotContains(t, stdout.String(), "--timeout")
+}
+
+// TestCheckNotSaved tells of a page that could not be kept, by the name that it was to have.
+func TestCheckNotSaved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	spiders := map[string]func(map[string]string) (*crawl.Spider, error){"a": func(map[string]string) (*crawl.Spider, error) {
+		return &crawl.Spider{Parse: func(context.Context, *crawl.Response, *crawl.Out) error { return nil }, Checks: []crawl.Check{{URL: "data:,x", Page: dir}}}, nil
+	}}
+	code, stdout, _ := runProgram(t, spiders, "check", "--update")
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "      write "+dir+": is a directory\n")
+	require.NotContains(t, stdout, "saved")
 }
 
 // runProgram runs a command line of a program that has other spiders.

@@ -328,7 +328,10 @@ func (s *session) fetch(ctx context.Context, req *crawl.Request) (*page, error) 
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.err != nil {
+	switch {
+	case a.err != nil && ctx.Err() != nil:
+		return nil, errInterrupted // whatever was under way said to that
+	case a.err != nil:
 		return nil, explained(a.err, a.sent)
 	}
 	return a.resp, nil
@@ -349,7 +352,12 @@ func (s *session) close() {
 func explained(err error, sent []transaction) error {
 	var ignored *crawl.IgnoreRequestError
 	if errors.As(err, &ignored) {
+		var d *crawl.DownloadError
 		switch {
+		case errors.As(ignored.Err, &d) && strings.HasPrefix(ignored.Reason, "robots.txt of "):
+			if u, err := url.Parse(d.URL); err == nil && (d.Kind == crawl.KindDNS || d.Kind == crawl.KindRefused) {
+				return fmt.Errorf("no answer from %s: %w", u.Host, hostError{d})
+			}
 		case ignored.Reason == "robots.txt":
 			return errors.New("robots.txt forbids this page (-s robots.ignore=true asks all the same)")
 		case ignored.Reason == "max redirections reached" && len(sent) > 0:
@@ -361,6 +369,13 @@ func explained(err error, sent []transaction) error {
 	}
 	return err
 }
+
+// hostError is a failure to reach a host, whatever was asked of it.
+type hostError struct{ *crawl.DownloadError }
+
+func (e hostError) Error() string { return fmt.Sprintf("%s: %v", e.Kind, e.Err) }
+
+func (e hostError) Unwrap() error { return e.DownloadError }
 
 // pageFlags are those of every command that looks at pages.
 type pageFlags struct {
@@ -437,12 +452,26 @@ func (f *pageFlags) logger(w io.Writer) (*zap.Logger, error) {
 
 // request is one for a URL as people type it.
 func (f *pageFlags) request(raw string) (*crawl.Request, error) {
-	req := crawl.Get(typedURL(raw))
-	if err := req.Err(); err != nil {
+	req, err := typedRequest(raw)
+	if err != nil {
 		return nil, err
 	}
 	f.shape(req)
 	return req, nil
+}
+
+// typedRequest is one for what somebody typed.
+func typedRequest(raw string) (*crawl.Request, error) {
+	if strings.TrimSpace(raw) == "" {
+		return nil, errors.New("the URL is empty") // a variable of a script that is not set
+	}
+	scheme, _, _ := strings.Cut(strings.TrimSpace(raw), ":")
+	switch strings.ToLower(scheme) {
+	case "mailto", "tel", "sms", "javascript", "about", "blob":
+		return nil, fmt.Errorf("%s: no page is behind such a link", raw)
+	}
+	req := crawl.Get(typedURL(raw))
+	return req, req.Err()
 }
 
 // shape lets the flags hold for a request.

@@ -124,10 +124,28 @@ func chosen(all []crawl.Explained, names []string, changed bool) ([]crawl.Explai
 				_, hint, _ = strings.Cut(err.Error(), ":")
 				hint = ":" + hint
 			}
+			if group := nearGroup(all, names[i]); group != "" && !strings.Contains(names[i], ".") {
+				hint = ": did you mean " + group + "?"
+			}
 			return nil, fmt.Errorf("%q is neither a spider nor a setting%s", names[i], hint)
 		}
 	}
 	return kept, nil
+}
+
+// nearGroup is the group of settings whose name differs in hardly a letter; "" if there is none.
+func nearGroup(all []crawl.Explained, name string) string {
+	best, least := "", len(name)/5+1
+	for _, s := range all {
+		i := strings.LastIndexByte(s.Name, '.')
+		if i < 0 {
+			continue
+		}
+		if d := distance(strings.ToLower(name), s.Name[:i]); d < least || d == least && best == "" {
+			best, least = s.Name[:i], d
+		}
+	}
+	return best
 }
 
 // printSettings prints a table, without passwords: it is pasted into reports. --json has them, for programs. A value that is longer than wide pushes its source aside, and no other's.

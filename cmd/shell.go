@@ -1,7 +1,7 @@
 package cmd
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,7 +98,8 @@ var errQuit = errors.New("quit")
 
 // shell runs commands from a terminal, from -c or from standard input.
 func (a *app) shell(ctx context.Context, raw string, f *shellFlags) error {
-	terminal := !f.scripted && term.IsTerminal(int(os.Stdin.Fd())) && isTerminal(a.stdout)
+	typed := !f.scripted && term.IsTerminal(int(os.Stdin.Fd()))
+	terminal := typed && isTerminal(a.stdout)
 	session, spider, err := f.open(a, "shell")
 	if err != nil {
 		return err
@@ -106,15 +107,23 @@ func (a *app) shell(ctx context.Context, raw string, f *shellFlags) error {
 	defer session.close()
 	s := &shell{
 		name: a.program.Name, flags: &f.pageFlags, session: session, spider: spider, out: a.stdout, notes: a.stderr,
-		interactive: terminal, terminal: isTerminal(a.stdout), width: func() int { return newScreen(a.stdout, terminal).width() },
+		interactive: typed && onTerminal(a.stdout), terminal: onTerminal(a.stdout), width: func() int { return newScreen(a.stdout, terminal).width() },
 	}
-	if terminal {
-		s.paint, s.notes = painter(a.stdout), a.stdout
+	signals := []os.Signal{syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signals = append(signals, syscall.SIGHUP)
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	if !typed {
+		signals = append(signals, os.Interrupt) // somebody who types gives up a command by it
+	}
+	ctx, stop := signal.NotifyContext(ctx, signals...)
 	defer stop()
-	if terminal {
-		return s.converse(ctx, raw)
+	switch {
+	case terminal:
+		s.paint, s.notes = painter(a.stdout), a.stdout
+		return s.converse(ctx, raw, newEditor(os.Stdin, s.out, s.name+"> ", s.paint, s.complete))
+	case typed:
+		return s.converse(ctx, raw, &plainLines{lines: readLines(ctx, os.Stdin), prompts: s.notes, prompt: s.name + "> "})
 	}
 	var failed error
 	run := func(place, line string) bool {
@@ -149,33 +158,40 @@ func (a *app) shell(ctx context.Context, raw string, f *shellFlags) error {
 		}
 		return failed
 	}
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		for _, line := range splitCommands(lines.Text()) {
+	lines := readLines(ctx, os.Stdin)
+	for n := 1; ; n++ {
+		text, err := lines.next(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			return failed
+		case err != nil:
+			return &crawlError{err}
+		}
+		for _, line := range splitCommands(text) {
 			if !run(fmt.Sprintf("line %d", n), line) {
 				return failed
 			}
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return &crawlError{fmt.Errorf("standard input: %w", err)}
-	}
-	return failed
+}
+
+// A lineReader asks for lines. At the end, and when ctx is over, it returns io.EOF.
+type lineReader interface {
+	line(ctx context.Context, width int) (string, error)
+	close()
 }
 
 // converse asks for commands on a terminal.
-func (s *shell) converse(ctx context.Context, raw string) error {
-	ed := newEditor(os.Stdin, s.out, s.name+"> ", s.paint, s.complete)
+func (s *shell) converse(ctx context.Context, raw string, ed lineReader) error {
 	defer ed.close()
-	fmt.Fprintf(s.out, "%s\n", s.paint.dim("help lists the commands, quit leaves"))
+	fmt.Fprintf(s.notes, "%s\n", s.paint.dim("help lists the commands, quit leaves"))
 	if raw != "" {
 		s.say(s.try(ctx, "fetch "+quotedWord(raw)))
 	}
 	for {
 		line, err := ed.line(ctx, s.width())
 		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			fmt.Fprintln(s.out)
+			fmt.Fprintln(s.notes)
 			return nil
 		}
 		if err != nil {
@@ -203,7 +219,7 @@ func (s *shell) try(ctx context.Context, line string) error {
 // say tells what went wrong.
 func (s *shell) say(err error) {
 	if err != nil {
-		fmt.Fprintln(s.out, s.paint.red(visible(err.Error())))
+		fmt.Fprintln(s.notes, s.paint.red(visible(err.Error())))
 	}
 }
 
@@ -221,6 +237,16 @@ func (s *shell) do(ctx context.Context, line string) (err error) {
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
+	if did := fromPython(line); did != "" {
+		return fmt.Errorf("this is not Python: %s", did)
+	}
+	all := s.out
+	prints := &results{ctx: ctx, w: all}
+	s.out = prints
+	defer func() {
+		s.out = all
+		err = cmp.Or(err, prints.err)
+	}()
 	var from *selection
 	if rest, ok := strings.CutPrefix(line, "|"); ok {
 		if from = s.last; from == nil {
@@ -243,6 +269,9 @@ func (s *shell) do(ctx context.Context, line string) (err error) {
 		}
 		next, err := c.run(s, ctx, from, arg)
 		if err = s.checked(err); err != nil {
+			if name == "css" {
+				err = cmp.Or(notSplit(name, stage), err)
+			}
 			return pointed(err)
 		}
 		if next == nil {
@@ -251,11 +280,66 @@ func (s *shell) do(ctx context.Context, line string) (err error) {
 			}
 			return nil
 		}
+		if len(next.all) == 0 {
+			if err := notSplit(name, stage); err != nil {
+				return err
+			}
+		}
 		from = next
 	}
 	s.last, s.shown = from, 0
-	return s.show(false)
+	return s.show(ctx, false)
 }
+
+// results is where a command prints. It takes nothing more once the command has been given up, or something could not be written.
+type results struct {
+	ctx context.Context
+	w   io.Writer
+	err error
+}
+
+func (r *results) Write(b []byte) (int, error) {
+	const most = 32 << 10 // at a time: a page of many megabytes can be given up on the way
+	n := 0
+	for r.err == nil && n < len(b) {
+		if r.ctx.Err() != nil {
+			r.err = errInterrupted
+			break
+		}
+		var m int
+		m, r.err = r.w.Write(b[n:min(len(b), n+most)])
+		n += m
+	}
+	return n, r.err
+}
+
+// notSplit says that a selector that is wrong, or has no match, holds a | and a word that is no command.
+func notSplit(command, stage string) error {
+	var word string
+	parts := splitBefore(stage, " |", func(rest string) bool {
+		first, _, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
+		if word == "" && commandWord.MatchString(first) {
+			word = first
+		}
+		return word != "" && word == first
+	})
+	if len(parts) < 2 {
+		return nil
+	}
+	near := nearCommand(word, true)
+	switch {
+	case near != "":
+		return fmt.Errorf("there is no command %q to go behind |; did you mean %s?", word, near)
+	case command != "css":
+		return nil // XPath and patterns have bars of their own
+	case shellCommandNamed(word) != nil:
+		return fmt.Errorf("%s does not go behind a |", word)
+	}
+	return fmt.Errorf("there is no command %q to go behind |; help lists the commands", word)
+}
+
+// commandWord is what a command could be called.
+var commandWord = regexp.MustCompile(`^[a-z]+$`)
 
 // checked adds what the page had to say. The page then forgets it, or every later command would fail with it.
 func (s *shell) checked(err error) error {
@@ -272,8 +356,11 @@ func (s *shell) checked(err error) error {
 	return err
 }
 
-// place is where a selector's error says that something is wrong.
-var place = regexp.MustCompile(`: at character (\d+): `)
+// place is where a selector's error says that something is wrong, leftOver how much of it was not understood.
+var (
+	place    = regexp.MustCompile(`: at character (\d+): `)
+	leftOver = regexp.MustCompile(`: parsing "(?:[^"\\]|\\.)*": (\d+) bytes left over$`)
+)
 
 // pointed shows the place in a selector that an error is about.
 func pointed(err error) error {
@@ -295,6 +382,10 @@ func pointed(err error) error {
 	if at := place.FindStringSubmatchIndex(rest); at != nil && at[0] == 0 {
 		if n, err := strconv.Atoi(rest[at[2]:at[3]]); err == nil {
 			before, rest = n-1, ": "+rest[at[1]:]
+		}
+	} else if left := leftOver.FindStringSubmatch(rest); left != nil {
+		if n, err := strconv.Atoi(left[1]); err == nil {
+			before, rest = len(selector)-n, ": cannot go on here"
 		}
 	} else if what == "xpath" {
 		before = xpathUpTo(selector)

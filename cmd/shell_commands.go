@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -18,7 +19,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"github.com/tidwall/gjson"
 	"golang.org/x/net/html/atom"
 
 	"github.com/tulle-go/tulle/crawl"
@@ -57,8 +57,8 @@ func shellCommands() []shellCommand {
 		{"html", "", "matches as they are written, in full", true, true, (*shell).html},
 		{"links", "[SELECTOR]", "the addresses of links", true, true, (*shell).links},
 		{"extract", "FIELDS", "fields as JSON: title=h1 url=a@href tags[]=.tag", true, true, (*shell).extract},
-		{"more", "", "the next ten matches; all shows all, N match N in full", true, false, plain(func(s *shell, _ context.Context, _ string) error { return s.more(false) })},
-		{"all", "", "", true, false, plain(func(s *shell, _ context.Context, _ string) error { return s.more(true) })},
+		{"more", "", "the next ten matches; all shows all, N match N in full", true, false, plain(func(s *shell, ctx context.Context, _ string) error { return s.more(ctx, false) })},
+		{"all", "", "", true, false, plain(func(s *shell, ctx context.Context, _ string) error { return s.more(ctx, true) })},
 		{"tree", "[SELECTOR] [N]", "the page's outline, N levels deep", true, true, (*shell).tree},
 		{"status", "", "the page's status, kind, size and time", true, false, plain(func(s *shell, _ context.Context, _ string) error { s.status(s.out); return nil })},
 		{"headers", "", "what was sent and received", true, false, plain((*shell).headers)},
@@ -147,12 +147,7 @@ func (s *shell) hasTag(word string) bool {
 // unknown says what a word may have meant.
 func (s *shell) unknown(line string) error {
 	word, _, _ := strings.Cut(line, " ")
-	best, least := "", (len(word)+1)/2 // fewer than half the letters
-	for _, c := range shellCommands() {
-		if d := distance(word, c.name); c.help != "" && d < min(least, 3) {
-			best, least = c.name, d
-		}
-	}
+	best := nearCommand(word, false)
 	switch {
 	case best != "":
 		return fmt.Errorf("there is no command %q; did you mean %s?", word, best)
@@ -160,6 +155,40 @@ func (s *shell) unknown(line string) error {
 		return fmt.Errorf("%q is neither a command nor in this page's JSON: tree shows what is; help lists the commands", cut(line, 40))
 	}
 	return fmt.Errorf("%q is neither a command nor a selector or URL; help lists the commands", cut(line, 40))
+}
+
+// nearCommand is the command that a word may be meant for, among all or among those that can stand behind a |; "" if none is like it.
+func nearCommand(word string, chained bool) string {
+	best, least := "", (len(word)+1)/2 // fewer than half the letters
+	for _, c := range shellCommands() {
+		if d := distance(word, c.name); c.help != "" && (!chained || c.chain) && d < min(least, 3) {
+			best, least = c.name, d
+		}
+	}
+	return best
+}
+
+// pythonCall is how a line of Scrapy's shell begins.
+var pythonCall = regexp.MustCompile(`^(response\.|sel\.)?(\w+)(?:$|\s*\(\s*(?:[rb]?(?:"([^"]*)"|'([^']*)'))?)`)
+
+// fromPython is what a line of Scrapy's shell is called here; "" if the line is none.
+func fromPython(line string) string {
+	m := pythonCall.FindStringSubmatch(line)
+	if m == nil {
+		return ""
+	}
+	known := []string{"fetch", "view", "exit", "quit", "shelp"}
+	if m[1] == "response." {
+		known = []string{"text", "url", "body", "status", "headers"}
+	}
+	if call := strings.Contains(m[0], "("); !call && m[1] != "response." || !(call && m[1] != "") && !slices.Contains(known, m[2]) {
+		return ""
+	}
+	name := cmp.Or(map[string]string{"shelp": "help", "url": "status", "text": "body", "re_first": "re"}[m[2]], m[2])
+	if c := shellCommandNamed(name); c != nil {
+		return strings.TrimSpace(c.name + " " + m[3] + m[4])
+	}
+	return "help lists the commands"
 }
 
 // distance is how many letters two words differ by: left out, put in, changed, or swapped with the next.
@@ -207,7 +236,7 @@ func (s *shell) fetch(ctx context.Context, arg string) error {
 	flags.SetOutput(io.Discard)
 	flags.StringVarP(&curl.method, "request", "X", "", "")
 	flags.StringArrayVarP(&curl.header, "header", "H", nil, "")
-	flags.StringVarP(&curl.content, "data", "d", "", "")
+	flags.StringArrayVarP(&curl.content, "data", "d", nil, "")
 	flags.Usage = func() {}
 	switch err := flags.Parse(words); {
 	case errors.Is(err, pflag.ErrHelp):
@@ -218,15 +247,14 @@ func (s *shell) fetch(ctx context.Context, arg string) error {
 		return fmt.Errorf("fetch wants one URL, and gets %d: one with spaces goes in quotes", flags.NArg())
 	}
 	raw := flags.Arg(0)
-	req := crawl.Get(typedURL(raw))
+	var req *crawl.Request
 	if s.page != nil && s.page.URL.Scheme != "data" && looksLikeRef(raw) {
 		u, err := s.page.Join(raw)
 		if err != nil {
 			return err
 		}
 		req = &crawl.Request{URL: u}
-	}
-	if err := req.Err(); err != nil {
+	} else if req, err = typedRequest(raw); err != nil {
 		return err
 	}
 	if err := curl.fill(req); err != nil {
@@ -318,10 +346,10 @@ func (s *shell) reload(ctx context.Context, _ string) error {
 
 func (s *shell) render(ctx context.Context, arg string) error {
 	var req *crawl.Request
+	var err error
 	switch {
 	case arg != "":
-		req = crawl.Get(typedURL(arg))
-		if err := req.Err(); err != nil {
+		if req, err = typedRequest(arg); err != nil {
 			return err
 		}
 	case s.page == nil:
@@ -338,14 +366,14 @@ func (s *shell) render(ctx context.Context, arg string) error {
 	return s.open(ctx, req)
 }
 
-func (s *shell) more(all bool) error {
+func (s *shell) more(ctx context.Context, all bool) error {
 	switch {
 	case s.last == nil:
-		return errors.New("nothing is selected: css h2 selects")
+		return errNothingSelected
 	case s.shown >= len(s.last.all):
 		return errors.New("that was all")
 	}
-	return s.show(all)
+	return s.show(ctx, all)
 }
 
 // match prints one match in full.
@@ -354,12 +382,11 @@ func (s *shell) match(_ context.Context, arg string) error {
 	if err != nil {
 		return fmt.Errorf("match %q: want a number", arg)
 	}
-	if s.last == nil || n < 1 || n > len(s.last.all) {
-		have := 0
-		if s.last != nil {
-			have = len(s.last.all)
-		}
-		return fmt.Errorf("there is no match %d: there are %d", n, have)
+	if s.last == nil {
+		return errNothingSelected
+	}
+	if n < 1 || n > len(s.last.all) {
+		return noMatch(n, len(s.last.all))
 	}
 	m := s.last.all[n-1]
 	if m.json {
@@ -371,6 +398,20 @@ func (s *shell) match(_ context.Context, arg string) error {
 		fmt.Fprintln(s.notes, s.paint.dim(pathOf(m.node, false)))
 	}
 	return nil
+}
+
+// errNothingSelected is for what goes on with a selection, when there is none.
+var errNothingSelected = errors.New("nothing is selected: css h2 selects")
+
+// noMatch says that a number is not a match's.
+func noMatch(n, of int) error {
+	switch of {
+	case 0:
+		return errors.New("nothing is selected: the last selector has no match")
+	case 1:
+		return fmt.Errorf("there is no match %d: there is 1", n)
+	}
+	return fmt.Errorf("there is no match %d: there are %d", n, of)
 }
 
 func (s *shell) headers(context.Context, string) error {
@@ -388,7 +429,7 @@ func (s *shell) body(context.Context, string) error {
 		return err
 	}
 	switch {
-	case s.terminal && s.page.Kind() == crawl.BodyJSON && gjson.Valid(text):
+	case s.terminal && s.page.Kind() == crawl.BodyJSON && json.Valid([]byte(text)):
 		text = s.paint.json([]byte(text))
 	default:
 		text = s.safe(text)
@@ -431,7 +472,7 @@ func (s *shell) view(ctx context.Context, _ string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(s.notes, s.paint.dim(file))
+	fmt.Fprintln(s.notes, s.paint.dim(visible(file)))
 	return openInBrowser(ctx, file)
 }
 
@@ -440,10 +481,15 @@ func (s *shell) save(_ context.Context, arg string) error {
 	if err != nil || len(words) != 1 {
 		return errors.New("save wants one FILE; a name with spaces goes in quotes")
 	}
-	if err := saveBody(s.page.Response, words[0], false); err != nil {
+	replaced, err := saveBody(s.page.Response, words[0], false)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintln(s.notes, s.paint.dim(fmt.Sprintf("%s in %s", bytesText(s.page.Body.Size()), words[0])))
+	was := ""
+	if replaced {
+		was = ", replaced"
+	}
+	fmt.Fprintln(s.notes, s.paint.dim(fmt.Sprintf("%s in %s%s", bytesText(s.page.Body.Size()), visible(words[0]), was)))
 	return nil
 }
 

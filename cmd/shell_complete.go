@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/tidwall/gjson"
 
@@ -160,6 +161,9 @@ func (s *shell) completeJSON(text, path string) (from int, candidates []string) 
 	return len(text) - len(last), withPrefix(keys, last)
 }
 
+// withPrefix are the words that begin as typed. One that a page has made up to steer the terminal, or to be another command once Enter is pressed, is not offered.
 func withPrefix(words []string, prefix string) []string {
-	return slices.DeleteFunc(slices.Clone(words), func(w string) bool { return !strings.HasPrefix(w, prefix) })
+	return slices.DeleteFunc(slices.Clone(words), func(w string) bool {
+		return !strings.HasPrefix(w, prefix) || strings.ContainsFunc(w, unicode.IsControl) || strings.Contains(w, "; ") || strings.Contains(w, " |")
+	})
 }

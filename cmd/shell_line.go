@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -66,6 +68,9 @@ func (ed *editor) line(ctx context.Context, width int) (string, error) {
 	}()
 	select {
 	case r := <-done:
+		if errors.Is(r.err, term.ErrPasteIndicator) { // the line was pasted
+			r.err = nil
+		}
 		return r.text, r.err
 	case <-ctx.Done():
 		return "", io.EOF
@@ -73,6 +78,68 @@ func (ed *editor) line(ctx context.Context, width int) (string, error) {
 }
 
 func (ed *editor) close() { ed.history.close() }
+
+// lines are those of a file that somebody may be typing into: waiting for one can be given up.
+type lines struct {
+	texts chan string
+	err   error // set before texts is closed
+}
+
+// readLines begins to read, until ctx is over. What waits for the file then ends with the process.
+func readLines(ctx context.Context, r io.Reader) *lines {
+	l := &lines{texts: make(chan string)}
+	go func() {
+		defer close(l.texts)
+		scan := bufio.NewScanner(r)
+		scan.Buffer(nil, 1<<20)
+		for scan.Scan() {
+			select {
+			case l.texts <- scan.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
+		l.err = scan.Err()
+	}()
+	return l
+}
+
+// next waits for a line. It returns io.EOF behind the last one.
+func (l *lines) next(ctx context.Context) (string, error) {
+	select {
+	case text, ok := <-l.texts:
+		switch {
+		case ok:
+			return text, nil
+		case l.err != nil:
+			return "", fmt.Errorf("standard input: %w", l.err)
+		}
+		return "", io.EOF
+	case <-ctx.Done():
+		return "", errInterrupted
+	}
+}
+
+// plainLines reads lines from a terminal that cannot be drawn on, or whose output goes elsewhere.
+type plainLines struct {
+	*lines
+	prompts io.Writer
+	prompt  string
+}
+
+// line reads one. Ctrl-C is the end here: the terminal's own editing has no key that would reach the program.
+func (p *plainLines) line(ctx context.Context, _ int) (string, error) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	_, _ = io.WriteString(p.prompts, p.prompt)
+	text, err := p.next(ctx)
+	if errors.Is(err, errInterrupted) {
+		err = io.EOF
+	}
+	return text, err
+}
+
+func (p *plainLines) close() {}
 
 // keys makes Ctrl-C clear the line: for the terminal's editor it is the end.
 type keys struct{ r io.Reader }

@@ -1,8 +1,11 @@
 package cmd_test
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -183,4 +186,105 @@ func TestShellMore(t *testing.T) {
 		p.types("", ready)
 		p.types("quit\r", "quit")
 	}, l.url+"/")
+}
+
+// TestShellOffersNothingMadeUp: what Tab puts into the line, or shows, neither steers the terminal nor becomes another command.
+func TestShellOffersNothingMadeUp(t *testing.T) {
+	l := newLooked(t)
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "1")
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	l.converse(t, func(p *typist) {
+		p.types("", ready)
+		for _, typed := range []string{"fetch /\t", "css #\t", "css x\t"} {
+			shown := p.types(typed+" end", " end")
+			require.NotContains(t, shown, "[31m", typed)
+			require.NotContains(t, shown, "\u009b", typed)
+			require.NotContains(t, shown, "quit", typed)
+			p.types("\x03\r", ready)
+		}
+		shown := p.types(".c\r1\r", "\n"+ready) + p.types("", "\n"+ready)
+		require.Contains(t, shown, "x\ufffd[31m")
+		require.NotContains(t, shown, "\x1b[31m")
+		p.types("fetch /made-up.json\r", "\n"+ready)
+		shown = p.types("json no\r", "\n"+ready)
+		require.Contains(t, shown, "at the top are: \ufffd[31mred\r\n")
+		p.types("quit\r", "quit")
+	}, l.url+"/made-up")
+}
+
+// TestShellPaste runs the lines that are pasted.
+func TestShellPaste(t *testing.T) {
+	l := newLooked(t)
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "1")
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	l.converse(t, func(p *typist) {
+		p.types("", "200 OK")
+		p.types("", ready)
+		p.types("\x1b[200~css h1\rtext h1\r\x1b[201~", "1 match\r\n")
+		p.types("", "1 match\r\n")
+		p.types("quit\r", "quit")
+	}, l.url+"/")
+}
+
+// TestShellOnDumbTerminal asks too, and goes on behind a mistake.
+func TestShellOnDumbTerminal(t *testing.T) {
+	l := newLooked(t)
+	t.Setenv("TERM", "dumb")
+	screen, other := terminal(t, 80)
+	defer other.Close()
+	own := os.Stdin
+	os.Stdin = screen
+	defer func() { os.Stdin = own }()
+	p := newTypist(t, other)
+	done := make(chan int, 1)
+	go func() { done <- cmd.Run(t.Context(), l.program, []string{"shell", l.url + "/"}, screen, screen) }()
+	p.types("", ready)
+	p.types("folow\n", "did you mean follow?\r\n"+ready)
+	shown := p.types("css li a\n", ready)
+	require.Contains(t, shown, "2 matches\r\n")
+	require.NotContains(t, shown, "\x1b")
+	p.types("fetch /steer\n", ready)
+	require.Contains(t, p.types("h1\n", ready), "\ufffd[31mred")
+	p.types("fetch /slow\n", "slow")
+	<-l.asked
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGINT))
+	p.types("", "interrupted\r\n"+ready)
+	p.types("quit\n", "quit")
+	require.Zero(t, <-done)
+	require.NoError(t, screen.Close())
+}
+
+// TestShellScriptInterrupted cleans up behind Ctrl-C, and when its terminal goes away.
+func TestShellScriptInterrupted(t *testing.T) {
+	t.Parallel()
+	l := newLooked(t)
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
+		for _, args := range [][]string{{"-c", "fetch /slow"}, nil} {
+			dir := t.TempDir()
+			c := exec.CommandContext(t.Context(), os.Args[0], append([]string{"shell", "--no-config", l.url + "/big"}, args...)...)
+			c.Env = append(os.Environ(), asProgram+"=1", "TMPDIR="+dir)
+			_, err := c.StdinPipe() // open until Wait
+			require.NoError(t, err)
+			stderr, err := c.StderrPipe()
+			require.NoError(t, err)
+			require.NoError(t, c.Start())
+			said := bufio.NewReader(stderr)
+			line, err := said.ReadString('\n') // it has the page
+			require.NoError(t, err)
+			require.Contains(t, line, "200 OK")
+			require.NotEmpty(t, entries(t, dir))
+			if args != nil {
+				<-l.asked
+			}
+			require.NoError(t, c.Process.Signal(sig))
+			rest, err := io.ReadAll(said)
+			require.NoError(t, err)
+			require.Error(t, c.Wait())
+			require.Equal(t, 1, c.ProcessState.ExitCode())
+			require.Equal(t, "tulle: interrupted\n", string(rest))
+			require.Empty(t, entries(t, dir))
+		}
+	}
 }

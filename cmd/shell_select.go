@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/tidwall/gjson"
 	"golang.org/x/net/html"
@@ -651,10 +652,13 @@ func (o object) MarshalJSON() ([]byte, error) {
 const firstMatches = 10
 
 // show prints the selection: without a terminal all of it, bare; on one its count and ten matches at a time.
-func (s *shell) show(all bool) error {
+func (s *shell) show(ctx context.Context, all bool) error {
 	sel := s.last
 	if !s.interactive {
 		for _, m := range sel.all {
+			if ctx.Err() != nil {
+				return errInterrupted
+			}
 			text := m.value()
 			if !m.isText || !m.json {
 				text = strings.TrimSpace(text)
@@ -679,6 +683,9 @@ func (s *shell) show(all bool) error {
 		end = len(sel.all)
 	}
 	for i := s.shown; i < end; i++ {
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
 		s.showMatch(i, sel.all[i])
 	}
 	s.shown = end
@@ -720,7 +727,7 @@ func (s *shell) showMatch(i int, m found) {
 func (s *shell) whyNone() string {
 	if s.page.Kind() == crawl.BodyJSON && strings.HasPrefix(s.last.what, "json ") {
 		if v := s.page.JSON("@this"); v.IsObject() {
-			return "at the top are: " + cut(strings.Join(keysOf(v), ", "), 60) + "\n"
+			return "at the top are: " + cut(oneLine(strings.Join(keysOf(v), ", ")), 60) + "\n"
 		}
 		return ""
 	}
@@ -743,7 +750,7 @@ func keysOf(v gjson.Result) []string {
 	return keys
 }
 
-// pathOf says where a node stands: the nearest id, and the way from there. It is a selector, unless it is to be short.
+// pathOf says where a node stands: the nearest id, and the way from there. It is a selector, unless it is to be short, and what a terminal shows as it is.
 func pathOf(n crawl.Node, short bool) string {
 	var parts []string
 	for e := n.Node; e != nil; e = e.Parent {
@@ -775,7 +782,7 @@ func pathOf(n crawl.Node, short bool) string {
 	if n.Attribute != "" {
 		path += "@" + n.Attribute
 	}
-	return path
+	return visible(path) // an element's name can have any character but a few
 }
 
 // placeAmong is an element's place among its siblings of the same name.
@@ -807,7 +814,7 @@ func attrValue(n *html.Node, name string) string {
 func plainIdent(s string) bool {
 	for i, r := range s {
 		switch {
-		case r == '-' || r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r > 0x80:
+		case r == '-' || r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r > 0x80 && !unicode.IsControl(r):
 		case r >= '0' && r <= '9' && i > 0:
 		default:
 			return false
@@ -850,7 +857,7 @@ func (s *shell) followed(from *selection, arg string) (*crawl.Request, error) {
 		n = 1
 	}
 	if n < 1 || n > len(sel.all) {
-		return nil, fmt.Errorf("there is no match %d: there are %d", n, len(sel.all))
+		return nil, noMatch(n, len(sel.all))
 	}
 	u, ok := sel.all[n-1].link(s.page.Response)
 	if !ok {

@@ -1,12 +1,16 @@
 package cmd_test
 
 import (
+	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tulle-go/tulle/cmd"
 )
 
 // TestShellCommands prints bare results, one a line.
@@ -85,6 +89,9 @@ func TestShellCommands(t *testing.T) {
 		{"/", "route Parse", "Items: 0\nRequests: 3 (2 more are for the same pages, and dropped as seen)\n" +
 			"  GET SITE/book/1  book  priority 3\n  GET SITE/book/2  book  priority 3\n  GET https://elsewhere.example/\n"},
 		{"/", "quit; css li", ""},
+		{"/", "xpath //none | none", ""},
+		{"/", "re none | none", ""},
+		{"/echo", "fetch -H User-Agent: -d a=1 -d b=2 /echo; body", "POST a=1&b=2|application/x-www-form-urlencoded|||\n"},
 		{"/steer", "body", "<h1>\x1b[31mred</h1>\n"}, // a pipe gets what is there
 	} {
 		code, stdout, stderr := l.run(t, "shell", "--spider", "shelf", "SITE"+c.page, "-c", strings.ReplaceAll(c.commands, "SITE", l.url))
@@ -106,7 +113,7 @@ func TestShellMistakes(t *testing.T) {
 		{"/", "css div..x", "tulle: css selector: expected identifier, found . instead\ntulle:   div..x\ntulle:       ^\n"},
 		{"/", "css h1, é..x", "tulle: css selector: expected identifier, found . instead\ntulle:   h1, é..x\ntulle:         ^\n"},
 		{"/", "xpath //li[@class=", "tulle: xpath: \"[\" is not closed\ntulle:   //li[@class=\ntulle:       ^\n"},
-		{"/", "xpath //li//", "tulle: xpath: expression must evaluate to a node-set\ntulle:   //li//\ntulle:       ^\n"},
+		{"/", "xpath //li//", "tulle: xpath: the expression ends, where a step should come\ntulle:   //li//\ntulle:         ^\n"},
 		{"/", "re (", "tulle: re (: error parsing regexp: missing closing ): `(`\n"},
 		{"/", "json a", "tulle: page is HTML, not JSON: it begins with \"<!DOCTYPE html><html><head><title>Shelf<\"\n"},
 		{"/data", "css h1", "tulle: page is JSON, not HTML: read it by JSON\n"},
@@ -114,6 +121,21 @@ func TestShellMistakes(t *testing.T) {
 		{"/", "folow 3", "tulle: there is no command \"folow\"; did you mean follow?\n"},
 		{"/", "xyzzy", "tulle: \"xyzzy\" is neither a command nor a selector or URL; help lists the commands\n"},
 		{"/", "follow 3", "tulle: follow 3: nothing is selected: links lists the page's links\n"},
+		{"/", "css li.book a | atr href", "tulle: there is no command \"atr\" to go behind |; did you mean attr?\n"},
+		{"/", "css li.book a | xyzzy", "tulle: there is no command \"xyzzy\" to go behind |; help lists the commands\n"},
+		{"/", "css li | status", "tulle: status does not go behind a |\n"},
+		{"/", "re nothing | txt", "tulle: there is no command \"txt\" to go behind |; did you mean text?\n"},
+		{"/", `response.css("h1")`, "tulle: this is not Python: css h1\n"},
+		{"/", `response.xpath('//a[@href="/book/1"]/@href').getall()`, "tulle: this is not Python: xpath //a[@href=\"/book/1\"]/@href\n"},
+		{"/", "response.url", "tulle: this is not Python: status\n"},
+		{"/", "response.urljoin('x')", "tulle: this is not Python: help lists the commands\n"},
+		{"", `fetch("SITE/")`, "tulle: this is not Python: fetch SITE/\n"},
+		{"/", "view(response)", "tulle: this is not Python: view\n"},
+		{"/", "exit()", "tulle: this is not Python: quit\n"},
+		{"/", "5", "tulle: nothing is selected: css h2 selects\n"},
+		{"/", "css video; 5", "tulle: nothing is selected: the last selector has no match\n"},
+		{"/", "css h1; 5", "tulle: there is no match 5: there is 1\n"},
+		{"/", "fetch mailto:x@example.com", "tulle: mailto:x@example.com: no page is behind such a link\n"},
 		{"/", "css li a | follow 3", "tulle: there is no match 3: there are 2\n"},
 		{"/", "css h1 | follow 1", "tulle: match 1 leads nowhere: <h1>A shelf</h1>\n"},
 		{"/", "follow b.none", "tulle: no match for b.none\n"},
@@ -146,6 +168,31 @@ func TestShellMistakes(t *testing.T) {
 	require.Contains(t, stderr, "page_test.go")
 	_, _, stderr = l.run(t, "shell", "SITE/", "-c", "route")
 	require.Contains(t, stderr, "tulle: route runs a spider's callback: start the shell with --spider NAME\n")
+}
+
+// cancels at the first thing that is printed.
+type cancels struct {
+	bytes.Buffer
+	cancel func()
+}
+
+func (c *cancels) Write(b []byte) (int, error) {
+	c.cancel()
+	return c.Buffer.Write(b)
+}
+
+// TestShellGivesUpPrinting, and not only fetches.
+func TestShellGivesUpPrinting(t *testing.T) {
+	t.Parallel()
+	l := newLooked(t)
+	for _, command := range []string{"body", "re x"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		stdout := &cancels{cancel: cancel}
+		var stderr bytes.Buffer
+		require.Equal(t, 1, cmd.Run(ctx, l.program, []string{"shell", l.url + "/long", "-c", command}, stdout, &stderr), command)
+		require.True(t, strings.HasSuffix(stderr.String(), "\ntulle: interrupted\n"), stderr.String())
+		require.LessOrEqual(t, stdout.Len(), 32<<10, command)
+	}
 }
 
 // TestShellForgets a selector that was wrong: the page is as good as before.

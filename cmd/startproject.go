@@ -118,7 +118,7 @@ func (a *app) startproject(p *project, args []string) error {
 	if err := writeNew(dir, files); err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s is in %s. What to do first:\n\n  cd %s\n", p.Name, dir, dir)
+	fmt.Fprintf(a.stdout, "%s is in the folder %q. What to do first:\n\n  cd %s\n", p.Name, dir, dir)
 	if p.replace == "" {
 		fmt.Fprintln(a.stdout, "  go mod tidy")
 	}
@@ -190,6 +190,9 @@ func (p *project) modules(files map[string][]byte) error {
 		return fmt.Errorf("--replace: %w", err)
 	}
 	mod, err := os.ReadFile(filepath.Join(checkout, "go.mod"))
+	if err != nil && strings.HasPrefix(p.replace, "~") {
+		return fmt.Errorf("--replace: %w (the shell has not replaced ~: leave the quotes out, or write $HOME)", err)
+	}
 	if err != nil {
 		return fmt.Errorf("--replace: %w", err)
 	}

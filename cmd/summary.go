@@ -95,7 +95,7 @@ func summary(res engine.Result, s *crawl.Settings, spider string, took time.Dura
 	heads := heads{}
 	for _, f := range res.Feeds {
 		if !f.Skipped {
-			row(heads.next("feed"), feedText(f))
+			row(heads.next("feed"), feedText(f, res.Reason == feed.ReasonReaderGone))
 		}
 	}
 	if len(s.Feeds) == 0 && st.Int("item_scraped_count") > 0 {
@@ -135,11 +135,13 @@ func (h *heads) next(name string) string {
 	return name
 }
 
-// feedText is where a feed is, and what it has got. Its batches are one.
-func feedText(f crawl.FeedResult) string {
+// feedText is where a feed is, and what it has got. Its batches are one. gone says that whoever read standard output has left.
+func feedText(f crawl.FeedResult, gone bool) string {
 	where, got := f.URI, []string{count(f.Items, "item")}
 	if scheme, _, _ := strings.Cut(f.URI, ":"); scheme == "-" || scheme == "stdout" {
-		where = "standard output"
+		if where = "standard output"; f.Items == 0 && gone {
+			return where // how much of it was read is not known
+		}
 	}
 	if f.Batch > 0 {
 		got = append([]string{count(int64(f.Batch), "file")}, got...)

@@ -80,3 +80,50 @@ func TestTerminal(t *testing.T) {
 	}
 	require.True(t, strings.HasSuffix(running, erase+"\r\n"), "%q", running)
 }
+
+// onScreen runs a command line on a terminal, and returns what is seen.
+func (l *looked) onScreen(t *testing.T, args ...string) (code int, seen string) {
+	t.Helper()
+	screen, other := terminal(t, 80)
+	defer other.Close()
+	shown := make(chan string)
+	go func() {
+		var all bytes.Buffer
+		_, _ = io.Copy(&all, other) // until the screen is closed: then reading fails
+		shown <- all.String()
+	}()
+	var stderr bytes.Buffer
+	code = cmd.Run(t.Context(), l.program, append(args, "--no-config"), screen, &stderr)
+	require.NoError(t, screen.Close())
+	return code, <-shown + stderr.String()
+}
+
+// TestColours are the program's own, and whole.
+func TestColours(t *testing.T) {
+	l := newLooked(t)
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+	code, seen := l.onScreen(t, "parse", "--spider", "shelf", "-r", "book", l.url+"/book/1")
+	require.Zero(t, code, seen)
+	require.True(t, strings.HasPrefix(seen, "\x1b[1m"+l.url+"/book/1 book\x1b[0m  \x1b[32m200 OK\x1b[0m  HTML\r\n"), "%q", seen)
+	require.Contains(t, seen, "\x1b[34m\"title\"\x1b[0m: \x1b[32m\"One\"\x1b[0m")
+	require.NotContains(t, seen, "\ufffd")
+}
+
+// TestFetchOnTerminal shows text, and no bytes that would steer the terminal.
+func TestFetchOnTerminal(t *testing.T) {
+	l := newLooked(t)
+	t.Setenv("TERM", "dumb") // it is one that is seen all the same
+	code, seen := l.onScreen(t, "fetch", l.url+"/steer")
+	require.Zero(t, code)
+	require.Equal(t, "<h1>\ufffd[31mred</h1>", seen)
+	code, seen = l.onScreen(t, "fetch", l.url+"/latin")
+	require.Zero(t, code)
+	require.Contains(t, seen, "<h1>café</h1>")
+	code, seen = l.onScreen(t, "fetch", l.url+"/run.bat")
+	require.Equal(t, 1, code)
+	require.Equal(t, "tulle: fetch: the page is binary, 4 B: -o FILE keeps it, -o - prints it all the same\n", seen)
+	code, seen = l.onScreen(t, "fetch", "-o", "-", l.url+"/run.bat")
+	require.Zero(t, code)
+	require.Contains(t, seen, "MZ\x00\x00")
+}

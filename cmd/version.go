@@ -41,7 +41,7 @@ into a report of a fault.`,
 				enc.SetEscapeHTML(false)
 				return enc.Encode(v)
 			}
-			fmt.Fprintf(a.stdout, "%s %s (%s %s)\n", v.Program, v.Tulle, v.Go, v.System)
+			fmt.Fprintln(a.stdout, a.versionLine())
 			if !verbose {
 				return nil
 			}
@@ -64,6 +64,11 @@ into a report of a fault.`,
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "print parts and modules too")
 	c.Flags().BoolVar(&asJSON, "json", false, "print all of it as JSON")
 	return c
+}
+
+// versionLine is the version in a line.
+func (a *app) versionLine() string {
+	return fmt.Sprintf("%s %s (%s %s/%s)", a.program.Name, version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 func (a *app) versions() versions {

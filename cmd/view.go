@@ -65,7 +65,7 @@ func (a *app) view(ctx context.Context, raw string, f *pageFlags, onlyPrint bool
 	defer stop()
 	p, err := s.fetch(ctx, req)
 	if err != nil {
-		return notFetched(req, err)
+		return notFetched("view", raw, req, err)
 	}
 	file, err := savePage(p.Response)
 	if err != nil {
@@ -73,8 +73,10 @@ func (a *app) view(ctx context.Context, raw string, f *pageFlags, onlyPrint bool
 	}
 	fmt.Fprintln(a.stdout, file)
 	if !onlyPrint {
-		if err := openInBrowser(ctx, file); err != nil {
-			return &crawlError{fmt.Errorf("view: %w", err)}
+		if err := openInBrowser(ctx, file); errors.Is(err, errNoBrowser) {
+			return &crawlError{fmt.Errorf("view: %w, or use --print (the page is %s)", err, file)}
+		} else if err != nil {
+			return &crawlError{fmt.Errorf("view: %w (the page is %s)", err, file)}
 		}
 	}
 	if p.Status >= 400 {
@@ -148,6 +150,10 @@ func withBase(page, base string) string {
 	}
 }
 
+// shown are the extensions of files that are looked at. With another one, which the site chooses, the desktop might run the file.
+var shown = strings.Fields(`.html .txt .csv .pdf .avif .bmp .gif .ico .jpeg .jpg .png .svg .tif .tiff .webp
+	.aac .flac .m4a .mp3 .oga .ogg .opus .wav .avi .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .webm`)
+
 // extension tells the browser what a file is.
 func extension(r *crawl.Response) string {
 	switch r.Kind() {
@@ -158,11 +164,15 @@ func extension(r *crawl.Response) string {
 	case crawl.BodyXML:
 		return ".xml"
 	}
-	if ext := path.Ext(r.URL.Path); ext != "" && len(ext) < 8 && !strings.ContainsAny(ext, `\:*?"<>|`) {
+	if ext := strings.ToLower(path.Ext(r.URL.Path)); slices.Contains(shown, ext) {
 		return ext
 	}
-	if all, err := mime.ExtensionsByType(r.Header.Get("Content-Type")); err == nil && len(all) > 0 {
-		return all[0]
+	if all, err := mime.ExtensionsByType(r.Header.Get("Content-Type")); err == nil {
+		for _, ext := range all {
+			if slices.Contains(shown, ext) {
+				return ext
+			}
+		}
 	}
 	if r.Kind() == crawl.BodyText {
 		return ".txt"
@@ -185,10 +195,12 @@ func openInBrowser(ctx context.Context, file string) error {
 		last = fmt.Errorf("%s: %w", words[0], last)
 	}
 	if len(commands) == 1 {
-		return fmt.Errorf("%w (the page is %s)", last, file)
+		return last
 	}
-	return fmt.Errorf("no browser was found: set BROWSER, or use --print (the page is %s)", file)
+	return errNoBrowser
 }
+
+var errNoBrowser = errors.New("no browser was found: set BROWSER")
 
 // launchPatience is how long a browser has to fail. One that runs longer is left alone.
 const launchPatience = 2 * time.Second

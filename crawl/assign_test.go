@@ -143,7 +143,15 @@ func TestSetBadValues(t *testing.T) {
 		{"slots.example.com.concurrency", "0", `slots.example.com.concurrency: 0 stands for concurrent_per_host; -1 is none`},
 		{"slots.example.com.fixed_delay", "x", `slots.example.com.fixed_delay: "x" is neither true nor false`},
 		{"feeds", "items.jsonl", `feeds: "items.jsonl" is not a JSON list such as [{"uri": "items.jsonl", "overwrite": true}]`},
-		{"feeds", `[{"url": "a"}]`, `feeds: "[{\"url\": \"a\"}]" is not the JSON that is wanted here: unknown field "url"`},
+		{"feeds", `[{"url": "a"}]`, `feeds: a feed has no "url"; did you mean uri?`},
+		{"feeds", `[{"uri": "a"}, {"colour": "a"}]`, `feeds: a feed has no "colour"; there are batch_items, batch_time, compress, csv, fields, format, indent, level, overwrite, params, ` +
+			`rename, skip_empty, types, uri, xml`},
+		{"feeds", `[{"uri": "a", "overwrite": "maybe"}]`, `feeds: overwrite is "maybe": want true or false`},
+		{"feeds", `[{"uri": "a", "fields": "b"}]`, `feeds: fields is "b": want a list of texts`},
+		{"feeds", `[{"uri": "a", "level": 1.5}]`, `feeds: level is 1.5: want a whole number`},
+		{"feeds", `[{"uri": "a", "csv": {"delimitr": ";"}}]`, `feeds: csv has no "delimitr"; did you mean delimiter?`},
+		{"feeds", `[{"uri": "a", "csv": {"bom": 1}}]`, `feeds: csv.bom is 1: want true or false`},
+		{"feeds", `[{"uri": "a", "xml": 1}]`, `feeds: xml is 1: want a group of names`},
 		{"FEEDS", `{"a": {"indents": 4}}`, `feeds: a: indents: there is no such option; there are batch_item_count, encoding, fields, format, gzip_compresslevel, indent, ` +
 			`item_classes, item_export_kwargs, overwrite, postprocessing, store_empty`},
 		{"FEEDS", `{"a": {"format": "pickle"}}`, `feeds: a: format: pickle is a format of Python's alone: want jsonl, json, csv, xml or parquet`},
@@ -155,8 +163,7 @@ func TestSetBadValues(t *testing.T) {
 			`fields_to_export, indent, item_element, root_element; a list of feeds has more`},
 		{"FEEDS", `{"a": {"uri_params": "x.y"}}`, `feeds: a: uri_params: name the values themselves: a list of feeds takes "params": {"key": "value"}; the spider's name ` +
 			`and arguments are there without`},
-		{"feeds", `[{"uri": "a", "batch_time": "soon"}]`, `feeds: "[{\"uri\": \"a\", \"batch_time\": \"soon\"}]" is not the JSON that is wanted here: "soon" is not ` +
-			`a duration: want 90s, 1h30m, 2d or a number of seconds`},
+		{"feeds", `[{"uri": "a", "batch_time": "soon"}]`, `feeds: batch_time: "soon" is not a duration: want 90s, 1h30m, 2d or a number of seconds`},
 		{"DOWNLOAD_SLOTS", "x", `slots: "x" is not the JSON that is wanted here: invalid character 'x' looking for beginning of value`},
 		{"DOWNLOAD_SLOTS", `{"a": {"randomize_delay": 5}}`, `slots: a.randomize_delay: "5" is neither true nor false`},
 	} {

@@ -26,18 +26,13 @@ func (r *Response) Decoded() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var s strings.Builder
-	s.Grow(t.Len())
-	if _, err := t.WriteTo(&s); err != nil {
-		return "", fmt.Errorf("decode page: %w", err)
-	}
-	return s.String(), nil
+	return string(t), nil
 }
 
 // decode returns the body as UTF-8.
-func (r *Response) decode(b []byte) (*bytes.Reader, error) {
+func (r *Response) decode(b []byte) ([]byte, error) {
 	if r.Charset == "" && saysUTF8(r.Header.Get("Content-Type")) && utf8.Valid(b) { // the usual page, which is looked through once
-		return bytes.NewReader(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))), nil
+		return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")), nil
 	}
 	enc, err := r.encodingOf(b)
 	if err != nil {
@@ -47,13 +42,13 @@ func (r *Response) decode(b []byte) (*bytes.Reader, error) {
 		if !utf8.Valid(b) {
 			b = bytes.ToValidUTF8(b, []byte("\ufffd"))
 		}
-		return bytes.NewReader(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))), nil
+		return bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")), nil
 	}
 	text, err := io.ReadAll(enc.NewDecoder().Reader(bytes.NewReader(b)))
 	if err != nil {
 		return nil, fmt.Errorf("decode page: %w", err)
 	}
-	return bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))), nil
+	return bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), nil
 }
 
 // encodingOf is the charset of a body that is, or begins with, b; nil for UTF-8.

@@ -4,43 +4,32 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"sync"
 
-	"github.com/andybalholm/cascadia"
 	"golang.org/x/net/html"
 )
 
 // cssSelector is a list of selectors, and what is to be taken of the elements that each of them matches.
 type cssSelector struct {
 	groups []*cssGroup
+	beside bool // one of them goes beside its scope
 }
 
 // cssGroup is one selector of a list.
 type cssGroup struct {
-	match cascadia.Selector // nil if it needs parts on any tree: it is relative to a scope, or names a namespace
-	parts []cssPart
+	steps []cssStep
 	take  take
 	attr  string
 	key   cssKey
-
-	once sync.Once // for what parts need, which most selectors never do
 }
 
 type take int
 
 const (
 	takeText    take = iota // all text below the element
-	takeOwnText             // ::text
+	takeOwnText             // ::text, the element's own text as one
+	takeTexts               // " ::text", each text in it and in what stands in it by itself
 	takeAttr                // ::attr(name)
 )
-
-// cssPart is one compound of a selector, "a.b:first-child", as it is matched where names count as they are written: in trees of XML.
-type cssPart struct {
-	comb byte   // how it stands to the part before, or to the scope: ' ', '>', '+' or '~'; 0 for a first part that may stand anywhere
-	tag  string // with its prefix; "*" is any name, "*:x" any prefix
-	rest string // ".b:first-child"
-	test cascadia.Selector
-}
 
 // cssKey is what an element must have to match, so that few need to be looked at: the last one's id, class or name. The zero key is none.
 type cssKey struct {
@@ -60,6 +49,7 @@ func parseCSS(selector string) (*cssSelector, error) {
 			return nil, fmt.Errorf("css selector %q: %w", selector, err)
 		}
 		c.groups = append(c.groups, g)
+		c.beside = c.beside || g.beside()
 	}
 	return c, nil
 }
@@ -83,7 +73,7 @@ func (c *cssScanner) next() (pos int, char byte, ok bool, err error) {
 		c.i++
 		switch char {
 		case '\\':
-			c.i = min(c.i+1, len(c.s))
+			c.i = escapeEnd(c.s, c.i)
 			if len(c.open) == 0 {
 				return pos, char, true, nil
 			}
@@ -120,7 +110,9 @@ func (c *cssScanner) next() (pos int, char byte, ok bool, err error) {
 			if len(c.open) == 0 || c.open[len(c.open)-1] != char {
 				return pos, char, false, at(pos, "%q closes nothing", char)
 			}
-			c.open = c.open[:len(c.open)-1]
+			if c.open = c.open[:len(c.open)-1]; len(c.open) == 0 {
+				return pos, char, true, nil
+			}
 		default:
 			if len(c.open) == 0 {
 				return pos, char, true, nil
@@ -158,46 +150,26 @@ func parseGroup(selector string, span [2]int) (*cssGroup, error) {
 		return nil, err
 	}
 	text := strings.TrimSpace(plain)
-	if text == "" && pseudo == "" {
+	begins := span[0] + strings.Index(plain, text)
+	switch {
+	case text == "" && pseudo == "":
 		return nil, at(span[0], "expected a selector, found nothing")
+	case text == "", pseudo != "" && text == ":scope" && plain[len(plain)-1] != 'e':
+		text = "*"
+	case pseudo != "" && (isCSSSpace(plain[len(plain)-1]) || strings.IndexByte(">+~", plain[len(plain)-1]) >= 0):
+		text += " *"
 	}
-	if pseudo != "" && (text == "" || plain != strings.TrimRight(plain, " \t\r\n\f") || strings.HasSuffix(text, ">")) {
-		text = strings.TrimSpace(text + " *")
-	}
-	begins := span[0] + len(plain) - len(strings.TrimLeft(plain, " \t\r\n\f"))
-	var named bool
-	if g.parts, named, err = splitParts(text, begins); err != nil {
+	if g.steps, err = splitSteps(text, begins, 0); err != nil {
 		return nil, err
 	}
-	if g.parts[0].comb != 0 || named {
-		g.prepare() // which finds what is malformed
-		for _, p := range g.parts {
-			if p.test == nil {
-				_, err := cascadia.Compile("*" + p.rest)
-				return nil, at(begins+max(0, strings.Index(text, p.rest)), "%w", err)
-			}
+	if last := &g.steps[len(g.steps)-1]; pseudo != "" && last.tag == "*" && len(last.tests) == 0 && (last.comb == ' ' || last.comb == 0) {
+		last.comb = orSelf
+		if g.take == takeOwnText {
+			g.take = takeTexts
 		}
-		return g, nil
 	}
-	m, err := cascadia.Compile(text)
-	if err != nil {
-		return nil, whereCSS(text, begins, err)
-	}
-	g.match = m
-	last := g.parts[len(g.parts)-1]
-	g.key = keyOf(last)
+	g.key = keyOf(g.steps)
 	return g, nil
-}
-
-// whereCSS works out where cascadia stopped, which it does not say: it reads from left to right, so the shortest beginning that fails in the same way ends
-// there.
-func whereCSS(text string, begins int, err error) error {
-	for i := range len(text) {
-		if _, other := cascadia.Compile(text[:i+1]); other != nil && other.Error() == err.Error() {
-			return at(begins+i, "%w", err)
-		}
-	}
-	return at(begins+len(text), "%w", err)
 }
 
 // pseudo finds the ::text or ::attr(name) at the end of a selector. Both are ours; CSS has others, which nothing on a page matches.
@@ -231,38 +203,39 @@ func (g *cssGroup) pseudo(s string, begins int) (plain, pseudo string, err error
 	}
 }
 
-// splitParts takes a selector apart at its combinators. named says that a part names a namespace.
-func splitParts(s string, begins int) (parts []cssPart, named bool, err error) {
+// splitSteps takes a selector apart at its combinators.
+func splitSteps(s string, begins, depth int) (steps []cssStep, err error) {
 	var comb byte
 	start := -1
-	end := func(to int) {
+	end := func(to int) error {
 		if start < 0 {
-			return
+			return nil
 		}
-		if len(parts) > 0 || comb != 0 || s[start:to] != ":scope" {
-			p := cssPart{comb: comb}
-			var bar bool
-			p.tag, p.rest, bar = splitTag(s[start:to])
-			named = named || bar
-			parts = append(parts, p)
+		if len(steps) > 0 || comb != 0 || s[start:to] != ":scope" {
+			step, err := parseCompound(s[start:to], begins+start, depth)
+			if err != nil {
+				return err
+			}
+			step.comb = comb
+			steps = append(steps, step)
 		}
 		comb, start = ' ', -1
+		return nil
 	}
 	for sc := (cssScanner{s: s}); ; {
 		pos, char, ok, err := sc.next()
 		if err != nil {
-			return nil, false, at(begins, "%w", err)
+			return nil, at(begins, "%w", err)
 		}
 		if !ok {
 			break
 		}
 		switch char {
 		case ' ', '\t', '\r', '\n', '\f':
-			end(pos)
+			err = end(pos)
 		case '>', '+', '~':
-			end(pos)
-			if comb != 0 && comb != ' ' {
-				return nil, false, at(begins+pos, "expected a selector, found %q", char)
+			if err = end(pos); err == nil && comb != 0 && comb != ' ' {
+				err = at(begins+pos, "expected a selector, found %q", char)
 			}
 			comb = char
 		default:
@@ -270,199 +243,137 @@ func splitParts(s string, begins int) (parts []cssPart, named bool, err error) {
 				start = pos
 			}
 		}
-	}
-	end(len(s))
-	if comb != ' ' && comb != 0 {
-		return nil, false, at(begins+len(s), "expected a selector after %q, found the end", comb)
-	}
-	if len(parts) == 0 {
-		return nil, false, at(begins, "expected a selector below the scope, found none")
-	}
-	return parts, named, nil
-}
-
-// splitTag splits a compound into the name of the element and the rest.
-func splitTag(s string) (tag, rest string, bar bool) {
-	var b strings.Builder
-	i := 0
-	for ; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case c == '\\' && i+1 < len(s):
-			i++
-			b.WriteByte(s[i])
-			continue
-		case c == '|' && !bar:
-			bar = true
-			b.WriteByte(':')
-			continue
-		case c == '*' || isNameByte(c):
-			b.WriteByte(c)
-			continue
+		if err != nil {
+			return nil, err
 		}
-		break
 	}
-	if tag = b.String(); tag == "" {
-		tag = "*"
+	if err := end(len(s)); err != nil {
+		return nil, err
 	}
-	return strings.TrimPrefix(tag, ":"), s[i:], bar
+	if comb != ' ' && comb != 0 {
+		return nil, at(begins+len(s), "expected a selector after %q, found the end", comb)
+	}
+	if len(steps) == 0 {
+		return nil, at(begins, "expected a selector below the scope, found none")
+	}
+	return steps, nil
 }
 
 func isNameByte(c byte) bool {
 	return c >= 0x80 || c == '-' || c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// keyOf finds what an element must have to match a compound. What is not plain has no key.
-func keyOf(p cssPart) cssKey {
-	var key cssKey
-	if p.tag != "*" {
-		for i := range len(p.tag) {
-			if !isNameByte(p.tag[i]) || p.tag[i] >= 0x80 {
-				return key
-			}
-		}
-		key = cssKey{'t', strings.ToLower(p.tag)}
+// keyOf finds what an element must have to match. What is relative to a scope has no key.
+func keyOf(steps []cssStep) (key cssKey) {
+	last := &steps[len(steps)-1]
+	if steps[0].comb != 0 || last.comb == orSelf {
+		return key
 	}
-	for rest := p.rest; rest != "" && (rest[0] == '.' || rest[0] == '#'); {
-		n := 1
-		for n < len(rest) && isNameByte(rest[n]) {
-			n++
+	if last.tag != "*" && !last.prefixed {
+		key = cssKey{'t', last.lower}
+	}
+	for i := range last.tests {
+		if t := &last.tests[i]; (t.kind == '#' || t.kind == '.') && key.kind != '#' {
+			key = cssKey{t.kind, t.name}
 		}
-		if n == 1 || n < len(rest) && rest[n] == '\\' {
-			break
-		}
-		if key.kind != '#' {
-			key = cssKey{rest[0], rest[1:n]}
-		}
-		rest = rest[n:]
 	}
 	return key
 }
 
-// prepare compiles what the parts need.
-func (g *cssGroup) prepare() {
-	g.once.Do(func() {
-		for i := range g.parts {
-			if m, err := cascadia.Compile("*" + g.parts[i].rest); err == nil {
-				g.parts[i].test = m
-			}
-		}
-	})
+// onlyKey reports whether whatever has the key matches.
+func (g *cssGroup) onlyKey() bool {
+	last := &g.steps[len(g.steps)-1]
+	return len(g.steps) == 1 && (g.key.kind == 't' && len(last.tests) == 0 || g.key.kind != 0 && g.key.kind != 't' && last.tag == "*" && len(last.tests) == 1)
 }
 
-// selects reports whether an element below scope is what the selector means. xml says that names count as they are written.
-func (g *cssGroup) selects(scope, n *html.Node, xml bool) bool {
-	if !xml && g.match != nil {
-		return g.match(n)
-	}
-	g.prepare()
-	return g.selectsPart(scope, n, len(g.parts)-1, xml)
+// beside reports whether what the selector matches stands after the scope, not in it.
+func (g *cssGroup) beside() bool { return g.steps[0].comb == '+' || g.steps[0].comb == '~' }
+
+// orSelf reports whether the scope may be among what it matches, which is so for a ::text or ::attr(name) behind which nothing stands but the scope.
+func (g *cssGroup) orSelf() bool { return g.steps[len(g.steps)-1].comb == orSelf }
+
+// cssYield says what is wanted of a selector that takes texts.
+type cssYield int
+
+const (
+	yieldValues   cssYield = iota // what takeTexts takes: each text that is more than white space; of all others the elements
+	yieldNodes                    // each text, also for takeOwnText
+	yieldElements                 // the elements, whatever is taken of them
+)
+
+// texts reports whether texts are wanted of a selector.
+func (y cssYield) texts(g *cssGroup) bool {
+	return y != yieldElements && (g.take == takeTexts || y == yieldNodes && g.take == takeOwnText)
 }
 
-func (g *cssGroup) selectsPart(scope, n *html.Node, i int, xml bool) bool {
-	p := &g.parts[i]
-	if n == nil || n.Type != html.ElementNode || !p.named(n, xml) || p.test == nil || p.rest != "" && !p.test(n) {
-		return false
-	}
-	if i == 0 {
-		switch p.comb {
-		case '>':
-			return n.Parent == scope
-		case '+':
-			return previousElement(n) == scope
-		case '~':
-			for s := previousElement(n); s != nil; s = previousElement(s) {
-				if s == scope {
-					return true
-				}
-			}
-			return false
-		}
-		return true // what is below the scope is all that is asked
-	}
-	switch p.comb {
-	case '>':
-		return g.selectsPart(scope, n.Parent, i-1, xml)
-	case '+':
-		return g.selectsPart(scope, previousElement(n), i-1, xml)
-	case '~':
-		for s := previousElement(n); s != nil; s = previousElement(s) {
-			if g.selectsPart(scope, s, i-1, xml) {
-				return true
-			}
-		}
-		return false
-	}
-	for up := n.Parent; up != nil; up = up.Parent {
-		if g.selectsPart(scope, up, i-1, xml) {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *cssPart) named(n *html.Node, xml bool) bool {
-	name := n.Data
-	if !xml {
-		return p.tag == "*" || strings.EqualFold(p.tag, name) || strings.HasPrefix(p.tag, "*:") && strings.EqualFold(p.tag[2:], name) ||
-			n.Namespace != "" && strings.EqualFold(p.tag, n.Namespace+":"+name)
-	}
-	if p.tag == "*" || p.tag == name {
-		return true
-	}
-	prefix, local, ok := strings.Cut(p.tag, ":")
-	if !ok {
-		return false
-	}
-	has, named := splitName(name)
-	return (prefix == "*" || prefix == has) && (local == "*" || local == named)
-}
-
-func previousElement(n *html.Node) *html.Node {
-	for n = n.PrevSibling; n != nil && n.Type != html.ElementNode; {
-		n = n.PrevSibling
-	}
-	return n
-}
-
-// below yields the elements below scope that one of the selectors matches, in document order, with the first one that matches; one that takes something else of
-// the same element comes with it again. It looks no further than its caller does.
+// below yields what the selectors match below scope.
 func (c *cssSelector) below(scope *html.Node) iter.Seq2[*html.Node, *cssGroup] {
-	xml := isXMLTree(scope)
+	return c.walk(scope, yieldValues)
+}
+
+// walk yields the elements below scope that one of the selectors matches, or their texts, in document order, with the first selector that matches; what takes
+// something else of the same element comes with it again. It looks no further than its caller does.
+func (c *cssSelector) walk(scope *html.Node, y cssYield) iter.Seq2[*html.Node, *cssGroup] {
 	return func(yield func(*html.Node, *cssGroup) bool) {
-		if len(c.groups) == 1 {
-			g := c.groups[0]
-			top := scope
-			if first := g.parts[0].comb; first == '+' || first == '~' {
-				top = scope.Parent
-			}
-			if top == nil {
+		m := newCSSMatcher(scope)
+		c.each(&m, y, yield)
+	}
+}
+
+func (c *cssSelector) each(m *cssMatcher, y cssYield, yield func(*html.Node, *cssGroup) bool) {
+	top, beside := m.scope, false
+	var past *html.Node // the first that does not stand in the scope
+	if c.beside && top.Parent != nil {
+		last := top
+		for last.LastChild != nil {
+			last = last.LastChild
+		}
+		top = top.Parent
+		past = followingIn(last, top)
+	}
+	for n := m.scope; n != nil; n = followingIn(n, top) {
+		beside = beside || past != nil && n == past
+		if n.Type != html.ElementNode && n.Type != html.TextNode {
+			continue
+		}
+		for i, g := range c.groups {
+			if g.beside() == beside && m.takes(n, g, y) && !(i > 0 && c.taken(m, n, i, y)) && !yield(n, g) {
 				return
 			}
-			for n := followingIn(top, top); n != nil; n = followingIn(n, top) {
-				if n.Type == html.ElementNode && g.selects(scope, n, xml) && !yield(n, g) {
-					return
-				}
-			}
-			return
-		}
-		for n := followingIn(scope, scope); n != nil; n = followingIn(n, scope) {
-			if n.Type != html.ElementNode {
-				continue
-			}
-			for i, g := range c.groups {
-				if g.selects(scope, n, xml) && !c.taken(scope, n, i, xml) && !yield(n, g) {
-					return
-				}
-			}
 		}
 	}
 }
 
-// taken reports whether a selector before the i-th takes the same of an element.
-func (c *cssSelector) taken(scope, n *html.Node, i int, xml bool) bool {
-	for _, g := range c.groups[:i] {
-		if g.take == c.groups[i].take && g.attr == c.groups[i].attr && g.selects(scope, n, xml) {
+// takes reports whether a selector takes a node: an element, or a text that stands in one.
+func (m *cssMatcher) takes(n *html.Node, g *cssGroup, y cssYield) bool {
+	if n.Type == html.ElementNode {
+		return !y.texts(g) && (n != m.scope || g.orSelf()) && m.match(n, g.steps)
+	}
+	in := n.Parent
+	if !y.texts(g) || n == m.scope || in == m.scope && !g.orSelf() || y == yieldValues && strings.TrimSpace(n.Data) == "" {
+		return false
+	}
+	if n.PrevSibling == nil {
+		return m.match(in, g.steps)
+	}
+	asked := cssAsked{in, nil, g}
+	ok, known := m.inside[asked]
+	if !known {
+		ok = m.match(in, g.steps)
+		if m.inside == nil {
+			m.inside = make(map[cssAsked]bool)
+		}
+		m.inside[asked] = ok
+	}
+	return ok
+}
+
+// taken reports whether a selector before the i-th takes the same of a node.
+func (c *cssSelector) taken(m *cssMatcher, n *html.Node, i int, y cssYield) bool {
+	g := c.groups[i]
+	for _, before := range c.groups[:i] {
+		same := before.take == g.take && before.attr == g.attr || y.texts(before) && y.texts(g)
+		if same && before.beside() == g.beside() && m.takes(n, before, y) {
 			return true
 		}
 	}
@@ -493,10 +404,13 @@ func followingIn(n, top *html.Node) *html.Node {
 	return n.NextSibling
 }
 
-// value is what a selector takes of an element: its text, own text, or attribute; false if it has no such attribute.
+// value is what a selector takes of an element: its text, own text, or attribute; false if it has no such attribute. Of a text it is the text.
 func (g *cssGroup) value(n *html.Node) (string, bool) {
+	if n.Type == html.TextNode {
+		return foldSpace(n.Data), true
+	}
 	switch g.take {
-	case takeOwnText:
+	case takeOwnText, takeTexts:
 		return nodeText(n, false), true
 	case takeAttr:
 		return attribute(n, g.attr)

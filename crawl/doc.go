@@ -24,7 +24,7 @@
 //	form.go        forms on a page, filled in and sent (formcontrols.go has the rules of browsers); formdata.go and jsonrequest.go make other requests with bodies
 //	curl.go        requests from curl command lines, and back
 //	response.go    Response: what came back; charset.go and guess.go read its text, kind.go says what it is
-//	html.go        the tree of a page, of HTML or XML (xml.go, which reads as a stream too)
+//	html.go        the tree of a page, of HTML (html_limits.go keeps hostile ones small) or XML (xml.go, which reads as a stream too)
 //	select.go      Node, Nodes and what selects them: CSS (css.go), XPath (xpath.go), regular expressions (regexp.go), JSON (json.go)
 //	extract.go     structs filled by the tags of their fields: plans in extract_plan.go, values in extract_values.go
 //	body.go        Body and Spool: small bodies in memory, large ones in a file

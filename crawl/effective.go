@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -63,10 +64,16 @@ func (a Assignment) source() string {
 func (a Assignment) wrap(err error) error {
 	var e *settingError
 	if errors.As(err, &e) && e.want != "" && strings.EqualFold(e.name, strings.TrimSpace(a.Name)) {
-		return fmt.Errorf("%s %s=%s: %w", a.source(), a.Name, masked(a.Name, a.Value), &settingError{is: e.is, want: e.want})
+		err = &settingError{is: e.is, want: e.want}
+	}
+	if filePlace.MatchString(a.source()) { // a place in a file, where nobody writes name=value
+		return fmt.Errorf("%s: %s: %s: %w", a.source(), a.Name, masked(a.Name, a.Value), err)
 	}
 	return fmt.Errorf("%s %s=%s: %w", a.source(), a.Name, masked(a.Name, a.Value), err)
 }
+
+// filePlace is how the source of what stands in a file ends: with its line.
+var filePlace = regexp.MustCompile(`:\d+$`)
 
 // A settingError says what is wrong with one setting.
 type settingError struct {

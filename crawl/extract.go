@@ -48,8 +48,8 @@ func (e *ExtractError) Unwrap() error { return e.Err }
 //
 // # Where a field is
 //
-// A field without one of the first four tags is left alone; a struct without them is looked into, in the same place. A json tag is not one of them: it is the
-// field's name in the feed.
+// A field without one of the first four tags is left alone; a struct without them is looked into, in the same place, as is an
+// embedded pointer to one. A json tag is not one of them: it is the field's name in the feed.
 //
 //	css:"sel"       the text of the first match, as Response.Text has it. "sel@attr", or "sel::attr(attr)", is an attribute, "sel::text" the element's own text.
 //	                ":scope" is the row itself, and "@attr" an attribute of it.
@@ -66,11 +66,12 @@ func (e *ExtractError) Unwrap() error { return e.Err }
 //	num:"1.234,56"  how numbers are written: the decimal sign, and the one between thousands. 1,234.56 is usual.
 //	layout:"…"      of a time, as time.Parse has it; several are parted by "|". Usual are ISO 8601 and the times of HTTP and feeds.
 //	zone:"…"        where a time is whose text does not say, "Europe/Berlin". UTC is usual.
-//	extract:"…"     options, parted by commas: required; html, the markup within; raw, text as it is written; abs, an address made absolute;
+//	extract:"…"     options, parted by commas: required; html, the markup within; raw, text as it is written; abs, an address made absolute, or each in a srcset;
 //	                exists, for a bool, whether there is a match
 //
 // Fields are strings, numbers, bools, time.Time, time.Duration, url.URL, whatever has UnmarshalText, structs, pointers to all of these (nil if there is
-// nothing), slices of them (an element for each match) and maps by string. What comes from JSON and is none of these is unmarshalled as encoding/json does it.
+// nothing), slices of them (an element for each match) and maps by string. What comes from JSON and is none of these is unmarshalled as encoding/json does it;
+// a number in a string is as it is written there.
 //
 // Empty text counts as not there. What is not there leaves the field as it is, unless it is required or has a default. Addresses are made absolute: in a
 // url.URL, in strings that come from the attributes href, src, action or poster, and with the option abs. In a list, one that cannot be put right is left out.
@@ -80,8 +81,8 @@ func (e *ExtractError) Unwrap() error { return e.Err }
 //
 // # What is wrong
 //
-// The value holds every field that could be filled, the error all of those that could not, each an [*ExtractError]. A callback that wants whole items returns
-// the error; one that takes what there is hands over the item and then returns the error, which is logged with the page and counted. What is malformed in a
+// The value holds every field that could be filled, and of a list every element, the error all of those that could not, each an [*ExtractError]. A callback that
+// wants whole items returns the error; one that takes what there is hands over the item and then returns the error, which is logged with the page and counted. What is malformed in a
 // tag is in the error too; it is found before the crawl begins if the type is in [Spider.Items].
 func Extract[T any](from Source) (T, error) {
 	var v T
@@ -113,15 +114,19 @@ func ExtractAll[T any](from Source, selector string) ([]T, error) {
 }
 
 // CheckItems returns what is wrong with the tags by which [Extract] would fill items of these types, all of it. Items of other kinds, maps for one, are passed
-// over.
+// over; nil is no example of anything.
 func CheckItems(items []any) error {
 	var errs []error
-	for _, item := range items {
+	for i, item := range items {
+		if item == nil {
+			errs = append(errs, fmt.Errorf("number %d is nil: want an example such as Book{}", i+1))
+			continue
+		}
 		t := reflect.TypeOf(item)
-		for t != nil && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice) {
+		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 			t = t.Elem()
 		}
-		if t == nil || t.Kind() != reflect.Struct {
+		if t.Kind() != reflect.Struct {
 			continue
 		}
 		if _, err := (*Selectors)(nil).plan(planKey{t, false}); err != nil {
@@ -185,7 +190,6 @@ type extraction struct {
 	typ    string
 	errs   []error
 	left   int  // how many structs it may fill yet
-	over   bool // there were too many
 	noJSON bool // the page is not JSON, which was said
 }
 
@@ -253,22 +257,46 @@ func (x *extraction) fill(p *plan, s scope, v reflect.Value, path string, in *fr
 	}
 }
 
+// maxWrong is how many elements of a list, or entries of a map, have an error each. The others are counted.
+const maxWrong = 100
+
+// These end a list: a type within itself would go on and on.
+var (
+	errNotDown = errors.New("the selector of a type within itself does not go down: begin it with ./ or .//, or a name")
+	errTooMany = errors.New("too many structs: the selector of a type within itself finds what is further down too, so begin it with > or ./")
+)
+
 // field fills a field. Errors of what is within it are reported by themselves.
 func (x *extraction) field(f *fieldPlan, s *scope, found [][]*html.Node, v reflect.Value, path string, in *frame) error {
 	if !f.located() { // a struct in the same place
+		if v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			v = v.Elem()
+		}
 		x.fill(f.sub, *s, v, path+f.name+".", in)
 		return nil
 	}
 	if f.exists {
 		there := false
-		err := f.each(s, found, func(extracted) bool { there = true; return false })
+		var bad error
+		err := f.each(s, found, func(e extracted) bool {
+			bad = e.err
+			there = bad == nil
+			return false
+		})
 		v.SetBool(there)
-		return err
+		return errors.Join(err, bad)
 	}
 	var bad error
-	n := 0
+	many := f.list || f.entries != nil
+	n, wrong := 0, 0
 	err := f.each(s, found, func(e extracted) bool {
+		bad = nil
 		switch {
+		case e.err != nil:
+			bad = e.err
 		case f.entries != nil:
 			bad = x.entry(f, e, v)
 		case e.absent() && (f.sub == nil || e.isJSON):
@@ -281,8 +309,17 @@ func (x *extraction) field(f *fieldPlan, s *scope, found [][]*html.Node, v refle
 			bad = f.convert(e, v)
 		}
 		n++
-		return bad == nil && (f.list || f.entries != nil)
+		if bad != nil && many && bad != errNotDown && bad != errTooMany { // the others may be right
+			if wrong++; wrong <= maxWrong {
+				x.fail(f, path, fmt.Errorf("number %d: %w", n, bad))
+			}
+			bad = nil
+		}
+		return bad == nil && many
 	})
+	if wrong > maxWrong {
+		x.fail(f, path, fmt.Errorf("%d more are wrong", wrong-maxWrong))
+	}
 	if err == nil {
 		err = bad
 	}
@@ -355,10 +392,10 @@ func (x *extraction) set(f *fieldPlan, e extracted, v reflect.Value, path string
 		return f.convert(e, v)
 	}
 	if !in.below(f.sub, &e) {
-		return errors.New("the selector of a type within itself does not go down: begin it with ./ or .//, or a name")
+		return errNotDown
 	}
 	if x.left--; x.left < 0 {
-		return errors.New("too many structs: the selector of a type within itself finds what is further down too, so begin it with > or ./")
+		return errTooMany
 	}
 	for v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
@@ -385,6 +422,7 @@ type extracted struct {
 	isText bool
 	json   gjson.Result
 	isJSON bool
+	err    error // there is something, and this is wrong with it
 }
 
 // absent reports whether there is nothing in it: an empty text, or null.
@@ -443,19 +481,19 @@ func (f *fieldPlan) each(s *scope, found [][]*html.Node, take func(extracted) bo
 
 func (f *fieldPlan) eachMatch(s *scope, found [][]*html.Node, take func(extracted) bool) error {
 	node := Node{page: s.node.page}
-	one := func(n *html.Node, g *cssGroup) (bool, error) {
+	one := func(n *html.Node, g *cssGroup) bool {
 		node.Node, node.Attribute = n, ""
 		if f.sub != nil && !f.inText() || f.exists || f.entries != nil {
 			if g.take == takeAttr {
 				if _, ok := attribute(n, g.attr); !ok {
-					return true, nil
+					return true
 				}
 			}
-			return take(extracted{node: node}), nil
+			return take(extracted{node: node})
 		}
 		text, ok := f.read(n, g)
 		if !ok {
-			return true, nil
+			return true
 		}
 		if g.take == takeAttr {
 			node.Attribute = g.attr
@@ -467,24 +505,25 @@ func (f *fieldPlan) eachMatch(s *scope, found [][]*html.Node, take func(extracte
 		return nil
 	}
 	if f.self {
-		_, err := one(scope, f.own)
-		return err
+		one(scope, f.own)
+		return nil
 	}
 	if found != nil && f.key >= 0 {
 		g := f.css.groups[0]
+		m := cssMatcher{scope: scope}
 		for _, n := range found[f.key] {
-			if !f.plain && !g.match(n) {
+			if !f.plain && !m.match(n, g.steps) {
 				continue
 			}
-			if on, err := one(n, g); !on || err != nil {
-				return err
+			if !one(n, g) {
+				return nil
 			}
 		}
 		return nil
 	}
 	for n, g := range f.css.below(scope) {
-		if on, err := one(n, g); !on || err != nil {
-			return err
+		if !one(n, g) {
+			return nil
 		}
 	}
 	return nil
@@ -514,18 +553,21 @@ func (f *fieldPlan) read(n *html.Node, g *cssGroup) (string, bool) {
 func (f *fieldPlan) inText() bool { return f.path != "" || f.jmes != nil }
 
 // text goes on with the text of a node: through JSON, then a regular expression.
-func (f *fieldPlan) text(text string, node Node, take func(extracted) bool) (on bool, err error) {
+func (f *fieldPlan) text(text string, node Node, take func(extracted) bool) (on bool) {
 	if !f.inText() {
 		if f.re == nil {
-			return take(extracted{node: node, text: text, isText: true}), nil
+			return take(extracted{node: node, text: text, isText: true})
 		}
-		return f.eachRe(text, node, take), nil
+		return f.eachRe(text, node, take)
 	}
 	value, err := scriptJSON(text, false)
-	if err != nil {
-		return false, err
+	if err == nil {
+		on, err = f.eachJSON(value, node, take)
 	}
-	return f.eachJSON(value, node, take)
+	if err != nil {
+		return take(extracted{err: err})
+	}
+	return on
 }
 
 // eachRe takes what the regular expression finds: in a list all of it, else the first.
@@ -580,8 +622,8 @@ func (f *fieldPlan) eachXPath(s *scope, take func(extracted) bool) error {
 			if !ok {
 				continue
 			}
-			if on, err := f.text(text, n, take); !on || err != nil {
-				return err
+			if !f.text(text, n, take) {
+				return nil
 			}
 		}
 		return nil
@@ -597,8 +639,8 @@ func (f *fieldPlan) eachXPath(s *scope, take func(extracted) bool) error {
 		}
 		text = fmt.Sprint(v)
 	}
-	_, err = f.text(text, Node{page: s.node.page}, take)
-	return err
+	f.text(text, Node{page: s.node.page}, take)
+	return nil
 }
 
 // eachJSON takes what a path gives: in a list the elements of an array.
@@ -618,7 +660,7 @@ func (f *fieldPlan) takeJSON(value gjson.Result, node Node, take func(extracted)
 	on = true
 	one := func(_, v gjson.Result) bool {
 		if f.re != nil {
-			on = f.eachRe(v.String(), node, take)
+			on = f.eachRe(jsonText(v), node, take)
 		} else {
 			on = take(extracted{node: node, json: v, isJSON: true})
 		}

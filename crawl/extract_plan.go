@@ -65,7 +65,7 @@ func (s *Selectors) plan(key planKey) (*plan, error) {
 		k = &s.plans
 	}
 	return k.get(key, func() (*plan, error) {
-		c := &planner{selectors: s, made: make(map[planKey]*plan), root: key.typ}
+		c := &planner{selectors: s, made: make(map[planKey]*plan), root: key.typ, here: []reflect.Type{key.typ}}
 		p := c.plan(key, "")
 		return p, errors.Join(c.errs...)
 	})
@@ -76,6 +76,7 @@ type planner struct {
 	selectors *Selectors
 	made      map[planKey]*plan
 	root      reflect.Type
+	here      []reflect.Type // the struct that is being planned, and those that it is embedded in
 	errs      []error
 }
 
@@ -124,10 +125,25 @@ func (c *planner) field(f *fieldPlan, field reflect.StructField, fromJSON bool, 
 			return fmt.Errorf("tag %s:%q: the struct is filled from JSON, which has no elements", name, v)
 		}
 	}
+	if err := misspeltTag(string(field.Tag), sources > 0); err != nil {
+		return err
+	}
 	if sources == 0 {
 		t := field.Type
+		embedded := field.Anonymous && t.Kind() == reflect.Pointer
+		if embedded {
+			t = t.Elem()
+		}
 		if t.Kind() == reflect.Struct && !isScalar(t) && (field.IsExported() || field.Anonymous) && hasTags(t, nil) {
+			switch {
+			case embedded && !field.IsExported():
+				return fmt.Errorf("a pointer to %s, which is not exported, cannot be filled: embed the struct itself", t)
+			case slices.Contains(c.here, t):
+				return fmt.Errorf("%s is embedded in itself", t)
+			}
+			c.here = append(c.here, t)
 			f.sub = c.plan(planKey{t, fromJSON}, path+".")
+			c.here = c.here[:len(c.here)-1]
 			return nil
 		}
 		f.index = nil
@@ -173,6 +189,42 @@ func malformedTag(tag string) error {
 	return nil
 }
 
+// optionTags are those that count beside one that says where a field is.
+var optionTags = [...]string{"re", "key", "value", "default", "num", "layout", "zone", "extract"}
+
+// misspeltTag says which tag has a name that is nearly one of ours. located says that the field has a tag that says where it is: only beside that do the
+// others mean something, and those of other packages may look like them.
+func misspeltTag(tag string, located bool) error {
+	ours := sourceTags[:]
+	if located {
+		ours = append(ours[:len(ours):len(ours)], optionTags[:]...)
+	}
+	for rest := strings.TrimLeft(tag, " "); rest != ""; rest = strings.TrimLeft(rest, " ") {
+		name, value, ok := strings.Cut(rest, ":")
+		quoted, err := strconv.QuotedPrefix(value)
+		if !ok || err != nil { // as reflect has it, the end
+			return nil
+		}
+		rest = value[len(quoted):]
+		if slices.Contains(ours, name) || slices.Contains(foreignTags[:], name) {
+			continue
+		}
+		for _, our := range ours {
+			slips := len(our) / 3 // of short names hardly anything is left
+			if len(our) < 4 {
+				slips = 0
+			}
+			if d := distance(strings.ToLower(name), our); d <= slips {
+				return fmt.Errorf("unknown tag %s: did you mean %s:%s?", name, our, quoted)
+			}
+		}
+	}
+	return nil
+}
+
+// foreignTags are tags of other packages that are written nearly as some of ours.
+var foreignTags = [...]string{"json", "path", "extra"}
+
 // hasTags reports whether a struct, or one in it, has a field to fill.
 func hasTags(t reflect.Type, within []reflect.Type) bool {
 	if slices.Contains(within, t) {
@@ -185,10 +237,14 @@ func hasTags(t reflect.Type, within []reflect.Type) bool {
 				return true
 			}
 		}
-		if malformedTag(string(field.Tag)) != nil {
+		if malformedTag(string(field.Tag)) != nil || misspeltTag(string(field.Tag), false) != nil {
 			return true
 		}
-		if field.Type.Kind() == reflect.Struct && !isScalar(field.Type) && hasTags(field.Type, append(within, t)) {
+		in := field.Type
+		if field.Anonymous && in.Kind() == reflect.Pointer {
+			in = in.Elem()
+		}
+		if in.Kind() == reflect.Struct && !isScalar(in) && hasTags(in, append(within, t)) {
 			return true
 		}
 	}
@@ -363,7 +419,10 @@ func (c *planner) target(f *fieldPlan, field reflect.StructField, fromJSON bool,
 		if !hasTags(bare, nil) {
 			return fmt.Errorf("%s has no field with a css, xpath, gjson or jmespath tag", bare)
 		}
+		here := c.here
+		c.here = []reflect.Type{bare}
 		f.sub = c.plan(planKey{bare, inJSON}, path+".")
+		c.here = here
 		return nil
 	}
 	if inJSON && f.re == nil {
@@ -428,7 +487,7 @@ const fewKeys = 5
 func (p *plan) keyed() {
 	n := 0
 	for _, f := range p.fields {
-		if f.css == nil || len(f.css.groups) != 1 || f.css.groups[0].match == nil || f.css.groups[0].key.kind == 0 {
+		if f.css == nil || len(f.css.groups) != 1 || f.css.groups[0].key.kind == 0 {
 			continue
 		}
 		g := f.css.groups[0]
@@ -438,8 +497,7 @@ func (p *plan) keyed() {
 			p.keys[g.key] = at
 		}
 		f.key = at
-		last := g.parts[len(g.parts)-1]
-		f.plain = len(g.parts) == 1 && (last.tag == "*" && len(last.rest) == 1+len(g.key.name) || last.rest == "" && g.key.kind == 't')
+		f.plain = g.onlyKey()
 		n++
 	}
 	if p.together = n >= fewKeys; !p.together {
@@ -467,7 +525,9 @@ func (p *plan) walk(scope *html.Node) *[][]*html.Node {
 		if n.Type != html.ElementNode {
 			continue
 		}
-		add('t', n.Data, n)
+		if add('t', n.Data, n); n.Namespace != "" { // <linearGradient>, in SVG
+			add('t', lowerASCII(n.Data), n)
+		}
 		for i := range n.Attr {
 			switch a := &n.Attr[i]; a.Key {
 			case "id":

@@ -310,7 +310,8 @@ func TestCheckItems(t *testing.T) {
 		A string `css:"a"`
 	}
 	type untagged struct{ A string }
-	require.NoError(t, crawl.CheckItems([]any{fine{}, &fine{}, []fine{}, map[string]any{}, nil, 1, fullProduct{}}))
+	require.NoError(t, crawl.CheckItems([]any{fine{}, &fine{}, []fine{}, map[string]any{}, 1, fullProduct{}}))
+	require.EqualError(t, crawl.CheckItems([]any{fine{}, nil}), "number 2 is nil: want an example such as Book{}")
 	require.NoError(t, crawl.CheckItems([]any{untagged{}}), "items that nobody extracts")
 
 	type inner struct {
@@ -335,7 +336,7 @@ func TestCheckItems(t *testing.T) {
 			}
 			return bad{}
 		}(),
-		`bad.A: tag xpath "sum('x')": sum() function argument type must be`: func() any {
+		`bad.A: tag xpath "sum('x')": at character 5: sum() needs an expression that gives nodes`: func() any {
 			type bad struct {
 				A string `xpath:"sum('x')"`
 			}

@@ -22,6 +22,7 @@ var (
 	urlType      = reflect.TypeFor[url.URL]()
 	resultType   = reflect.TypeFor[gjson.Result]()
 	rawType      = reflect.TypeFor[json.RawMessage]()
+	numberType   = reflect.TypeFor[json.Number]()
 	unmarshaler  = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
@@ -72,7 +73,7 @@ func (f *fieldPlan) convert(e extracted, v reflect.Value) error {
 		if !isScalar(t) && !isBasic(t) || t.Kind() == reflect.Interface {
 			return json.Unmarshal([]byte(e.json.Raw), v.Addr().Interface())
 		}
-		text = strings.TrimSpace(e.json.String())
+		text = strings.TrimSpace(jsonText(e.json))
 	}
 	switch t {
 	case timeType:
@@ -102,6 +103,13 @@ func (f *fieldPlan) convert(e extracted, v reflect.Value) error {
 		v.Set(reflect.ValueOf(r))
 		return nil
 	}
+	if t == numberType && e.json.Type != gjson.Number {
+		number, err := f.num.parse(text)
+		if err == nil {
+			v.SetString(plainNumber(number))
+		}
+		return err
+	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if err := u.UnmarshalText([]byte(text)); err != nil {
 			v.SetZero()
@@ -111,7 +119,10 @@ func (f *fieldPlan) convert(e extracted, v reflect.Value) error {
 	}
 	switch t.Kind() {
 	case reflect.String:
-		if f.abs || f.re == nil && !f.raw && isAddress(e.node.Attribute) {
+		switch {
+		case f.abs && f.re == nil && isSrcset(e.node.Attribute):
+			text = srcset(text, e.node.absolute)
+		case f.abs || f.re == nil && !f.raw && isAddress(e.node.Attribute):
 			u, ok := e.node.absolute(text)
 			if !ok {
 				return fmt.Errorf("%q %w", text, errNoAddress)
@@ -133,6 +144,62 @@ func (f *fieldPlan) convert(e extracted, v reflect.Value) error {
 		return f.number(e, text, v)
 	}
 	return nil
+}
+
+// jsonText is a value of JSON as text. A number is as it is written: as a float it would lose digits of an ID, and the end of 19.90.
+func jsonText(v gjson.Result) string {
+	if v.Type == gjson.Number {
+		return v.Raw
+	}
+	return v.String()
+}
+
+// plainNumber writes a number without the zeros before it, which JSON does not take.
+func plainNumber(number string) string {
+	digits := strings.TrimPrefix(number, "-")
+	plain := strings.TrimLeft(digits, "0")
+	if plain == "" || plain[0] == '.' {
+		plain = "0" + plain
+	}
+	return number[:len(number)-len(digits)] + plain
+}
+
+// isSrcset reports whether an attribute holds several addresses, as that of responsive pictures does. data-srcset is that of those that are loaded later.
+func isSrcset(attr string) bool {
+	attr = strings.TrimPrefix(strings.ToLower(attr), "data-")
+	return attr == "srcset" || attr == "imagesrcset"
+}
+
+// srcset makes the addresses in a srcset absolute; one that cannot be put right is left out. Each may be followed by a descriptor, and a comma.
+func srcset(text string, absolute func(string) (string, bool)) string {
+	const space = " \t\n\f\r"
+	var b strings.Builder
+	for {
+		text = strings.TrimLeft(text, ","+space)
+		if text == "" {
+			return b.String()
+		}
+		end := strings.IndexAny(text, space)
+		if end < 0 {
+			end = len(text)
+		}
+		ref := strings.TrimRight(text[:end], ",") // an address may have commas in it
+		descriptor := ""
+		if text = text[end:]; len(ref) == end {
+			descriptor, text, _ = strings.Cut(text, ",")
+		}
+		u, ok := absolute(ref)
+		if !ok {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(u)
+		if descriptor = strings.TrimSpace(descriptor); descriptor != "" {
+			b.WriteString(" " + descriptor)
+		}
+	}
 }
 
 // joined is Join for a page that may not be there.
@@ -323,8 +390,16 @@ func (f *fieldPlan) time(text string) (time.Time, error) {
 	if len(layouts) == 0 {
 		layouts = usualTimes[:]
 	}
+	if len(f.layouts) == 0 {
+		if rest, ok := strings.CutSuffix(text, " UT"); ok { // which is too short a name for time.Parse
+			text = rest + " UTC"
+		}
+	}
 	for _, layout := range layouts {
 		if t, err := time.ParseInLocation(layout, text, f.zone); err == nil {
+			if strings.Contains(layout, "MST") && !strings.Contains(layout, "07") { // a name alone
+				return inNamedZone(t, text, f.zone)
+			}
 			return t, nil
 		}
 	}
@@ -332,4 +407,45 @@ func (f *fieldPlan) time(text string) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%.80q is not a time that is known without a layout tag", text)
 	}
 	return time.Time{}, fmt.Errorf("%.80q is not a time written as %q", text, f.layouts)
+}
+
+// zoneHours is how far east of UTC a zone is that has a name in mail, and so in feeds.
+func zoneHours(name string) (hours int, ok bool) {
+	switch name {
+	case "UTC", "GMT":
+		return 0, true
+	case "EDT":
+		return -4, true
+	case "EST", "CDT":
+		return -5, true
+	case "CST", "MDT":
+		return -6, true
+	case "MST", "PDT":
+		return -7, true
+	case "PST":
+		return -8, true
+	}
+	return 0, false
+}
+
+// inNamedZone puts a time right that names its zone: time.Parse takes a name that the zone tag's zone does not have for one of UTC's.
+func inNamedZone(t time.Time, text string, zone *time.Location) (time.Time, error) {
+	if t.Location() == zone || t.Location() == time.UTC {
+		return t, nil
+	}
+	name, offset := t.Zone()
+	hours, ok := zoneHours(name)
+	switch {
+	case strings.HasPrefix(name, "GMT"): // GMT+2, with which time.Parse does not reckon although it knows
+		hours, ok = offset/3600, true
+	case strings.HasPrefix(name, "+") || strings.HasPrefix(name, "-"): // +03, the name of zones that have none
+		var err error
+		hours, err = strconv.Atoi(name)
+		ok = err == nil
+	}
+	if !ok {
+		return time.Time{}, fmt.Errorf("%.80q: zone %s is not known: take it out by a re tag, and name the place by a zone tag, such as zone:\"Europe/Berlin\"", text, name)
+	}
+	t = t.UTC()
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.FixedZone(name, hours*3600)), nil
 }

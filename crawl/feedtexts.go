@@ -1,10 +1,12 @@
 package crawl
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -91,12 +93,63 @@ func parseFeeds(text string) ([]Feed, error) {
 	}
 	var list []feedText
 	if err := parseJSON(text, &list); err != nil {
-		return nil, err
+		return nil, cmp.Or(feedMistake(text), err)
 	}
 	for _, f := range list {
 		feeds = append(feeds, f.feed())
 	}
 	return feeds, nil
+}
+
+// feedMistake says which entry of a list of feeds is wrong, nil if it is no list of feeds.
+func feedMistake(text string) error {
+	var list []map[string]json.RawMessage
+	_ = json.Unmarshal([]byte(text), &list) // parseJSON has said what is wrong with one that is no list of feeds
+	for _, f := range list {
+		if err := fieldMistake("a feed", "", f, reflect.TypeFor[feedText]()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fieldMistake finds the entry that a struct has not, or not of that kind. what has them; before is its name, as entries are named in it.
+func fieldMistake(what, before string, entries map[string]json.RawMessage, t reflect.Type) error {
+	fields := make(map[string]reflect.Type)
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		fields[name] = f.Type
+	}
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		typ, raw := fields[strings.ToLower(name)], entries[name]
+		if typ == nil {
+			names := slices.Sorted(maps.Keys(fields))
+			near := slices.MinFunc(names, func(a, b string) int { return distance(name, a) - distance(name, b) })
+			if distance(name, near) <= 1+len(name)/5 {
+				return fmt.Errorf("%s has no %q; did you mean %s?", what, name, near)
+			}
+			return fmt.Errorf("%s has no %q; there are %s", what, name, strings.Join(names, ", "))
+		}
+		name = before + name
+		err := json.Unmarshal(raw, reflect.New(typ).Interface())
+		var kind *json.UnmarshalTypeError
+		var below map[string]json.RawMessage
+		switch {
+		case typ.Kind() == reflect.Struct && json.Unmarshal(raw, &below) == nil:
+			if err := fieldMistake(name, name+".", below, typ); err != nil {
+				return err
+			}
+		case errors.As(err, &kind):
+			want := map[reflect.Kind]string{
+				reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.String: "a text", reflect.Slice: "a list of texts", reflect.Map: "names with texts",
+				reflect.Struct: "a group of names",
+			}[typ.Kind()]
+			return fmt.Errorf("%s is %s: want %s", name, raw, want)
+		case err != nil:
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // parseScrapyFeeds reads Scrapy's FEEDS (https://docs.scrapy.org/en/latest/topics/feed-exports.html#feeds).

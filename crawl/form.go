@@ -30,6 +30,9 @@ type Form struct {
 	button *html.Node             // what was clicked
 	none   bool                   // nothing is clicked
 	files  bool                   // there is a file among what was set
+
+	own     []*html.Node              // its controls, when they have been looked for
+	legends map[*html.Node]*html.Node // the first one of each fieldset that was asked about
 }
 
 // Form is the form that a CSS selector matches, else the form of the first element it matches, else the first form within that: "#login", "form[name=search]",
@@ -91,10 +94,8 @@ func (r *Response) formNodes() []*html.Node {
 
 // form is that of the first node that has one.
 func (r *Response) form(nodes []*html.Node, otherwise string) *Form {
-	for _, n := range nodes {
-		if owner := r.owner(n); owner != nil {
-			return &Form{page: r, node: owner}
-		}
+	if owner := r.ownerOf(nodes); owner != nil {
+		return &Form{page: r, node: owner}
 	}
 	if err := r.Err(); err != nil && len(nodes) == 0 {
 		return &Form{page: r, err: err}
@@ -190,8 +191,11 @@ func (f *Form) Click(selector string) *Form {
 	if _, err := f.page.Selectors.compileCSS(selector); err != nil {
 		return f.fail(err)
 	}
-	matched := f.page.CSS(selector).Nodes
-	return f.click(func(_ int, n *html.Node) bool { return slices.Contains(matched, n) }, fmt.Sprintf("no button at %q", selector))
+	matched := make(map[*html.Node]bool)
+	for _, n := range f.page.CSS(selector).Nodes {
+		matched[n] = true
+	}
+	return f.click(func(_ int, n *html.Node) bool { return matched[n] }, fmt.Sprintf("no button at %q", selector))
 }
 
 // ClickNamed sends the form by the first button with a name.
@@ -220,7 +224,12 @@ func (f *Form) click(fits func(i int, n *html.Node) bool, otherwise string) *For
 			f.button, f.none = n, false
 			return f
 		}
-		there = append(there, startTag(n))
+		switch {
+		case i < 10:
+			there = append(there, startTag(n))
+		case i == 10:
+			there = append(there, "…")
+		}
 	}
 	list := "it has none"
 	if len(there) > 0 {

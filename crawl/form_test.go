@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -272,4 +273,28 @@ func ExampleJSONRequest() {
 	// Output:
 	// <POST https://example.com/graphql>
 	// {"query":"{ lamps { name } }","variables":{"first":10}}
+}
+
+// The controls of a large page are looked at once, whatever they say about their form.
+func TestFormsOfLargePages(t *testing.T) {
+	for name, doc := range map[string]func(n int) string{
+		"by id": func(n int) string { return "<form id=f></form>" + strings.Repeat("<input form=f name=a value=1>", n) },
+		"no form": func(n int) string {
+			return "<form></form><table>" + strings.Repeat("<tr><td><input name=a>", n) + "</table>"
+		},
+		"fieldset": func(n int) string { return "<form><fieldset disabled>" + strings.Repeat("<input name=a><b>x</b>", n) },
+		"buttons":  func(n int) string { return "<form>" + strings.Repeat("<button name=a>x</button>", n) },
+	} {
+		took := func(n int) time.Duration {
+			r := page(t, "http://h/", htmlUTF8, doc(n))
+			require.NotEmpty(t, r.Forms())
+			begun := time.Now()
+			_ = r.Form("form").Click("button, input").Fields()
+			_ = r.Form("input").Request("")
+			return time.Since(begun)
+		}
+		took(100)
+		few := took(2000)
+		require.Less(t, took(20_000), 40*few+200*time.Millisecond, name)
+	}
 }

@@ -1,7 +1,6 @@
 package crawl
 
 import (
-	"iter"
 	"math"
 	"strconv"
 	"strings"
@@ -12,65 +11,104 @@ import (
 
 // The HTML standard's rules for what a form sends (section 4.10.22, form submission), on a tree that no script has changed.
 
-// owner is the form that an element belongs to: that which its form attribute names, else the one around it; nil if none. For what is no control it may also be the
-// first form within.
-func (r *Response) owner(n *html.Node) *html.Node {
-	if n.Type != html.ElementNode {
-		n = n.Parent
-	}
-	if n == nil || n.Type != html.ElementNode || n.DataAtom == atom.Form {
-		return n
-	}
-	if owner := r.controlOwner(n); owner != nil || isFormControl(n) {
-		return owner
-	}
-	for c := range n.Descendants() {
-		if c.Type == html.ElementNode && c.DataAtom == atom.Form {
-			return c
-		}
-	}
-	return nil
-}
-
-func (r *Response) controlOwner(n *html.Node) *html.Node {
-	if id, ok := nodeAttr(n, "form"); ok && isFormControl(n) {
-		for c := r.document().doc.Nodes[0]; c != nil; c = following(c) {
-			if c.Type == html.ElementNode && attrOf(c, "id") == id && id != "" {
-				if c.DataAtom == atom.Form {
-					return c
+// owners shows visit the page's elements in its order, each with the form that it belongs to: that which its form attribute names, if it is a control, else the one
+// around it; nil if none. It ends when visit returns false.
+//
+// A control may also stand in a table after a <form> that was opened between the table's rows: the tree has that form empty, and browsers remember that it was open. Nothing in
+// the tree says where it was closed, so it has all that follows in its table, until the next form.
+func (r *Response) owners(visit func(n, owner *html.Node) bool) {
+	root := r.document().doc.Nodes[0]
+	var ids map[string]*html.Node // the first element of an id counts, whatever it is
+	named := func(id string) *html.Node {
+		if ids == nil {
+			ids = make(map[string]*html.Node)
+			for c := root; c != nil; c = following(c) {
+				if id := attrOf(c, "id"); id != "" && c.Type == html.ElementNode && ids[id] == nil {
+					ids[id] = c
 				}
-				return nil // the first element of that id counts, whatever it is
 			}
+		}
+		if n := ids[id]; n != nil && n.DataAtom == atom.Form {
+			return n
 		}
 		return nil
 	}
-	for p := n.Parent; p != nil; p = p.Parent {
-		if p.Type == html.ElementNode && p.DataAtom == atom.Form {
-			return p
+	var strays []*html.Node // of each table that is open, the last form that was opened between its rows, or within
+	var walk func(n, around *html.Node) bool
+	walk = func(n, around *html.Node) bool {
+		if n.Type == html.ElementNode {
+			owner := around
+			for i := len(strays) - 1; i >= 0 && owner == nil; i-- {
+				owner = strays[i]
+			}
+			if id, ok := nodeAttr(n, "form"); ok && isFormControl(n) {
+				owner = named(id)
+			}
+			switch n.DataAtom {
+			case atom.Form:
+				owner, around = n, n
+				if n.Parent != nil && len(strays) > 0 {
+					switch n.Parent.DataAtom {
+					case atom.Table, atom.Tbody, atom.Thead, atom.Tfoot, atom.Tr:
+						strays[len(strays)-1] = n
+					}
+				}
+			case atom.Table:
+				strays = append(strays, nil)
+				defer func() {
+					last := strays[len(strays)-1]
+					if strays = strays[:len(strays)-1]; last != nil && len(strays) > 0 {
+						strays[len(strays)-1] = last
+					}
+				}()
+			}
+			if !visit(n, owner) {
+				return false
+			}
 		}
+		for c := n.FirstChild; c != nil; c = c.NextSibling {
+			if !walk(c, around) {
+				return false
+			}
+		}
+		return true
 	}
-	return strayOwner(n)
+	walk(root, nil)
 }
 
-// strayOwner is the form of a control that stands in a table after a <form> that was opened between the table's rows: the tree has that form empty, and browsers
-// remember that it was open. Nothing in the tree says where it was closed, so it has all that follows in its table, until the next form.
-func strayOwner(n *html.Node) *html.Node {
-	var form *html.Node
-	for p := n.Parent; p != nil; p = p.Parent {
-		if p.Type != html.ElementNode || p.DataAtom != atom.Table {
+// ownerOf is the form of the first of nodes that has one; for what is no control it may also be the first form within.
+func (r *Response) ownerOf(nodes []*html.Node) *html.Node {
+	wanted := make(map[*html.Node]*html.Node, len(nodes))
+	elements := make([]*html.Node, 0, len(nodes))
+	for _, n := range nodes {
+		if n.Type != html.ElementNode {
+			n = n.Parent
+		}
+		if n != nil && n.Type == html.ElementNode {
+			wanted[n] = nil
+			elements = append(elements, n)
+		}
+	}
+	if len(elements) == 0 {
+		return nil
+	}
+	r.owners(func(n, owner *html.Node) bool {
+		if _, ok := wanted[n]; ok {
+			wanted[n] = owner
+		}
+		return true
+	})
+	for _, n := range elements {
+		if owner := wanted[n]; owner != nil || isFormControl(n) {
+			if owner != nil {
+				return owner
+			}
 			continue
 		}
-		for c := p.FirstChild; c != nil && c != n; c = followingIn(c, p) {
-			if c.Type != html.ElementNode || c.DataAtom != atom.Form {
-				continue
+		for c := range n.Descendants() {
+			if c.Type == html.ElementNode && c.DataAtom == atom.Form {
+				return c
 			}
-			switch c.Parent.DataAtom {
-			case atom.Table, atom.Tbody, atom.Thead, atom.Tfoot, atom.Tr:
-				form = c
-			}
-		}
-		if form != nil {
-			return form
 		}
 	}
 	return nil
@@ -85,14 +123,17 @@ func isFormControl(n *html.Node) bool {
 }
 
 // controls are the form's, in the order of the page, without those in templates and data lists.
-func (f *Form) controls() iter.Seq[*html.Node] {
-	return func(yield func(*html.Node) bool) {
-		for n := f.page.document().doc.Nodes[0]; n != nil; n = following(n) {
-			if n.Type == html.ElementNode && isFormControl(n) && f.page.controlOwner(n) == f.node && within(n, atom.Template) == nil && within(n, atom.Datalist) == nil && !yield(n) {
-				return
+func (f *Form) controls() []*html.Node {
+	if f.own == nil {
+		f.own = []*html.Node{}
+		f.page.owners(func(n, owner *html.Node) bool {
+			if owner == f.node && isFormControl(n) && within(n, atom.Template) == nil && within(n, atom.Datalist) == nil {
+				f.own = append(f.own, n)
 			}
-		}
+			return true
+		})
 	}
+	return f.own
 }
 
 func within(n *html.Node, kind atom.Atom) *html.Node {
@@ -127,7 +168,7 @@ func typeOfControl(n *html.Node) string {
 }
 
 // disabled reports whether a control is: by itself, or by a fieldset around it unless it stands in the fieldset's first legend.
-func disabled(n *html.Node) bool {
+func (f *Form) disabled(n *html.Node) bool {
 	if _, ok := nodeAttr(n, "disabled"); ok {
 		return true
 	}
@@ -135,24 +176,33 @@ func disabled(n *html.Node) bool {
 		if p.Type != html.ElementNode || p.DataAtom != atom.Fieldset {
 			continue
 		}
-		if _, ok := nodeAttr(p, "disabled"); !ok {
-			continue
-		}
-		legend := p.FirstChild
-		for legend != nil && (legend.Type != html.ElementNode || legend.DataAtom != atom.Legend) {
-			legend = legend.NextSibling
-		}
-		if legend == nil || at != legend {
+		if _, ok := nodeAttr(p, "disabled"); ok && f.legend(p) != at {
 			return true
 		}
 	}
 	return false
 }
 
+// legend is the first one of a fieldset, nil if it has none.
+func (f *Form) legend(fieldset *html.Node) *html.Node {
+	legend, known := f.legends[fieldset]
+	if known {
+		return legend
+	}
+	for legend = fieldset.FirstChild; legend != nil && (legend.Type != html.ElementNode || legend.DataAtom != atom.Legend); {
+		legend = legend.NextSibling
+	}
+	if f.legends == nil {
+		f.legends = make(map[*html.Node]*html.Node)
+	}
+	f.legends[fieldset] = legend
+	return legend
+}
+
 // buttons are those that send the form.
 func (f *Form) buttons() []*html.Node {
 	var all []*html.Node
-	for n := range f.controls() {
+	for _, n := range f.controls() {
 		if t := typeOfControl(n); t == "submit" || t == "image" {
 			all = append(all, n)
 		}
@@ -166,7 +216,7 @@ func (f *Form) submitter() *html.Node {
 		return f.button
 	}
 	for _, n := range f.buttons() {
-		if !disabled(n) {
+		if !f.disabled(n) {
 			return n
 		}
 	}
@@ -177,13 +227,13 @@ func (f *Form) submitter() *html.Node {
 func (f *Form) entries(button *html.Node, charset string) []FormField {
 	var list []FormField
 	last := make(map[string]*html.Node) // the radio button of a group that is on: the last one that says so
-	for n := range f.controls() {
+	for _, n := range f.controls() {
 		if _, on := nodeAttr(n, "checked"); on && typeOfControl(n) == "radio" {
 			last[attrAsIs(n, "name")] = n
 		}
 	}
 	done := make(map[string]bool)
-	for n := range f.controls() {
+	for _, n := range f.controls() {
 		name, t := attrAsIs(n, "name"), typeOfControl(n)
 		if fields, ok := f.set[name]; ok && name != "" {
 			if !done[name] {
@@ -192,7 +242,7 @@ func (f *Form) entries(button *html.Node, charset string) []FormField {
 			}
 			continue
 		}
-		if disabled(n) && n != button {
+		if f.disabled(n) && n != button {
 			continue
 		}
 		switch t {

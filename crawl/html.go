@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"regexp"
 	"strings"
@@ -115,91 +114,14 @@ func (r *Response) parse() (dom, error) {
 		return dom{}, err
 	}
 	if r.isXML() {
-		root, err := parseXML(text)
+		root, err := parseXML(bytes.NewReader(text))
 		return dom{doc: goquery.NewDocumentFromNode(root)}, err
 	}
-	root, err := html.Parse(text)
+	root, err := parseHTML(text)
 	if err != nil {
-		// The parser gives up on more than 512 open elements, and with it the page. Without the tags beyond a depth it keeps nearly all.
-		if _, serr := text.Seek(0, io.SeekStart); serr != nil {
-			return dom{}, fmt.Errorf("parse page: %w", err)
-		}
-		if root, err = html.Parse(bytes.NewReader(flattenDeep(text))); err != nil {
-			return dom{}, fmt.Errorf("parse page: %w", err)
-		}
+		return dom{}, err
 	}
 	return dom{doc: goquery.NewDocumentFromNode(root), base: baseURL(root, r.URL, mentionsBase(b))}, nil
-}
-
-// flattenDeep copies a page without the tags that stand deeper than the parser takes. Links stay at any depth: one link ends the one before it, so they do not nest.
-func flattenDeep(r io.Reader) []byte {
-	const deepest = 400
-	type element struct {
-		name string
-		kept bool
-	}
-	var (
-		out  bytes.Buffer
-		open []element
-		kept int
-		of   = make(map[string]int) // how many are open, by name
-	)
-	pop := func() element {
-		e := open[len(open)-1]
-		open = open[:len(open)-1]
-		of[e.name]--
-		if e.kept {
-			kept--
-		}
-		return e
-	}
-	z := html.NewTokenizer(r)
-	for {
-		switch z.Next() {
-		case html.ErrorToken:
-			return out.Bytes()
-		case html.StartTagToken:
-			raw := z.Raw()
-			tag, _ := z.TagName()
-			kind := atom.Lookup(tag)
-			if kind == atom.A || isVoid(kind) {
-				out.Write(raw)
-				continue
-			}
-			e := element{string(tag), kept < deepest}
-			if e.kept {
-				kept++
-				out.Write(raw)
-			}
-			open = append(open, e)
-			of[e.name]++
-		case html.EndTagToken:
-			raw := z.Raw()
-			tag, _ := z.TagName()
-			name := string(tag)
-			if of[name] == 0 { // a link's, or one that closes nothing
-				out.Write(raw)
-				continue
-			}
-			e := pop()
-			for e.name != name {
-				e = pop()
-			}
-			if e.kept {
-				out.Write(raw)
-			}
-		default:
-			out.Write(z.Raw())
-		}
-	}
-}
-
-func isVoid(a atom.Atom) bool {
-	switch a {
-	case atom.Area, atom.Base, atom.Br, atom.Col, atom.Embed, atom.Hr, atom.Img, atom.Input, atom.Link, atom.Meta, atom.Source, atom.Track, atom.Wbr:
-		return true
-	}
-	return false
 }
 
 // mentionsBase reports whether there may be a base element anywhere in a page, so that not every page is walked to its end for the few that have theirs outside of the head.

@@ -8,8 +8,42 @@ import (
 	"strings"
 
 	"github.com/jmespath-community/go-jmespath"
+	"github.com/jmespath-community/go-jmespath/pkg/functions"
 	"github.com/tidwall/gjson"
 )
+
+// maxJSONDepth is how deep JSON may nest, as in encoding/json. gjson has no limit, and where the stack ends, so does the process.
+const maxJSONDepth = 10_000
+
+// maxJSONLDDepth is how deep lists and graphs are looked into for JSON-LD objects: each level is read anew.
+const maxJSONLDDepth = 32
+
+var errDeepJSON = errors.New("nested deeper than 10,000")
+
+// isDeepJSON reports whether a text that may be JSON nests deeper than maxJSONDepth. It comes before anything that calls itself for what is within.
+func isDeepJSON(s string) bool {
+	if strings.Count(s, "[")+strings.Count(s, "{") <= maxJSONDepth { // nearly always
+		return false
+	}
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '[', '{':
+			if depth++; depth > maxJSONDepth {
+				return true
+			}
+		case ']', '}':
+			depth--
+		case '"':
+			for i++; i < len(s) && s[i] != '"'; i++ {
+				if s[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return false
+}
 
 // JSON looks a path up in a JSON page, in the syntax of gjson: "items.#.price". A page that is not JSON gives no result, and an error in Err.
 func (r *Response) JSON(path string) gjson.Result {
@@ -25,7 +59,11 @@ func (r *Response) JSON(path string) gjson.Result {
 func (r *Response) json() (string, error) {
 	r.page.jsonOnce.Do(func() {
 		s, err := r.Decoded()
-		if err == nil && !gjson.Valid(s) {
+		switch {
+		case err != nil:
+		case isDeepJSON(s):
+			s, err = "", fmt.Errorf("page is JSON %w", errDeepJSON)
+		case !gjson.Valid(s):
 			s, err = "", fmt.Errorf("page is %snot JSON: it begins with %.40q", r.instead(), s)
 		}
 		r.page.json, r.page.jsonErr = s, err
@@ -88,7 +126,7 @@ func (s *Selectors) compileJMESPath(expr string) (jmespath.JMESPath, error) {
 	if s != nil {
 		k = &s.jmespath
 	}
-	j, err := k.get(expr, func() (jmespath.JMESPath, error) { return jmespath.Compile(expr) })
+	j, err := k.get(expr, func() (jmespath.JMESPath, error) { return jmespath.Compile(expr, sortBy()) })
 	var syntax jmespath.SyntaxError
 	if errors.As(err, &syntax) {
 		return nil, fmt.Errorf("jmespath %q: %w", expr, at(syntax.Offset, "%w", err))
@@ -97,6 +135,18 @@ func (s *Selectors) compileJMESPath(expr string) (jmespath.JMESPath, error) {
 		return nil, fmt.Errorf("jmespath %q: %w", expr, err)
 	}
 	return j, nil
+}
+
+// sortBy is JMESPath's sort_by, which by itself sorts the list where it stands: in the page, for whoever reads it next, or at the same time.
+func sortBy() jmespath.FunctionEntry {
+	all := functions.GetDefaultFunctions()
+	f := all[slices.IndexFunc(all, func(f jmespath.FunctionEntry) bool { return f.Name == "sort_by" })]
+	inPlace := f.Handler
+	f.Handler = func(args []any) (any, error) {
+		list, _ := args[0].([]any)
+		return inPlace([]any{slices.Clone(list), args[1]})
+	}
+	return f
 }
 
 // ScriptJSON is the JSON in the first element that a CSS selector matches and that has some: ScriptJSON("#__NEXT_DATA__"). What stands before it may be named,
@@ -164,7 +214,7 @@ func scriptJSON(text string, more bool) (gjson.Result, error) {
 		text = strings.TrimSpace(strings.TrimSuffix(text, ";"))
 	}
 	// Line ends within strings are not JSON, and frequent.
-	if strings.ContainsFunc(text, func(c rune) bool { return c < ' ' }) && !gjson.Valid(text) {
+	if strings.ContainsFunc(text, func(c rune) bool { return c < ' ' }) && (isDeepJSON(text) || !gjson.Valid(text)) {
 		text = strings.Map(func(c rune) rune {
 			if c < ' ' {
 				return ' '
@@ -175,6 +225,9 @@ func scriptJSON(text string, more bool) (gjson.Result, error) {
 	var raw json.RawMessage
 	dec := json.NewDecoder(strings.NewReader(text))
 	if err := dec.Decode(&raw); err != nil {
+		if isDeepJSON(text) {
+			return gjson.Result{}, errDeepJSON
+		}
 		return gjson.Result{}, fmt.Errorf("not JSON: %w: it begins with %.40q", err, text)
 	}
 	if rest := strings.TrimSpace(text[dec.InputOffset():]); rest != "" && !more {
@@ -184,17 +237,21 @@ func scriptJSON(text string, more bool) (gjson.Result, error) {
 }
 
 // JSONLD are the page's JSON-LD objects, in which shops and news sites say what a page is about: those of all scripts of that type, of lists and of @graph, one
-// by one. With types only those of one of them: JSONLD("Product", "Offer"). A script that is not JSON is left out, and is an error in Err.
+// by one. With types only those of one of them: JSONLD("Product", "Offer"). A script that is not JSON is left out, and so is what nests deeper than 32 lists and
+// graphs; either is an error in Err.
 func (r *Response) JSONLD(types ...string) []gjson.Result {
 	var all []gjson.Result
-	var add func(v gjson.Result)
-	add = func(v gjson.Result) {
+	tooDeep := false
+	var add func(v gjson.Result, depth int)
+	add = func(v gjson.Result, depth int) {
 		switch {
+		case depth > maxJSONLDDepth && (v.IsArray() || v.IsObject() && v.Get(`\@graph`).IsArray()):
+			tooDeep = true
 		case v.IsArray():
-			v.ForEach(func(_, e gjson.Result) bool { add(e); return true })
+			v.ForEach(func(_, e gjson.Result) bool { add(e, depth+1); return true })
 		case !v.IsObject():
 		case v.Get(`\@graph`).IsArray():
-			add(v.Get(`\@graph`))
+			add(v.Get(`\@graph`), depth+1)
 			if v.Get(`\@type`).Exists() && ofType(v, types) {
 				all = append(all, v)
 			}
@@ -219,7 +276,11 @@ func (r *Response) JSONLD(types ...string) []gjson.Result {
 			r.fail(fmt.Errorf("json-ld %d of the page: %w", i, err))
 			continue
 		}
-		add(v)
+		tooDeep = false
+		add(v, 1)
+		if tooDeep {
+			r.fail(fmt.Errorf("json-ld %d of the page: lists nested deeper than %d", i, maxJSONLDDepth))
+		}
 	}
 	return all
 }

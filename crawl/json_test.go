@@ -1,6 +1,8 @@
 package crawl_test
 
 import (
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -93,3 +95,77 @@ lines	and a tab"};
 }
 
 var _ crawl.Source = (*crawl.Response)(nil)
+
+// What nests without end is an error, not the end of the process.
+func TestDeepJSON(t *testing.T) {
+	t.Parallel()
+	const end = 12 << 20
+	deep := strings.Repeat("[", end)
+	for name, use := range map[string]func(*crawl.Response){
+		"json":     func(r *crawl.Response) { require.False(t, r.JSON("a").Exists()) },
+		"jmespath": func(r *crawl.Response) { require.False(t, r.JMESPath("a").Exists()) },
+		"extract": func(r *crawl.Response) {
+			_, err := crawl.Extract[struct {
+				A string `gjson:"a"`
+			}](r)
+			require.ErrorContains(t, err, "nested deeper than 10,000")
+			r.JSON("a")
+		},
+	} {
+		r := page(t, "http://h/", "application/json", deep)
+		use(r)
+		require.ErrorContains(t, r.Err(), "page is JSON nested deeper than 10,000", name)
+	}
+	for name, use := range map[string]func(*crawl.Response){
+		"script":  func(r *crawl.Response) { require.False(t, r.ScriptJSON("script").Exists()) },
+		"after":   func(r *crawl.Response) { require.False(t, r.ScriptJSON("script", "[").Exists()) },
+		"json-ld": func(r *crawl.Response) { require.Empty(t, r.JSONLD()) },
+	} {
+		r := page(t, "http://h/", htmlUTF8, "<script type='application/ld+json'>\n[\n"+deep+"</script>")
+		use(r)
+		require.ErrorContains(t, r.Err(), "nested deeper than 10,000", name)
+	}
+	for _, ok := range []string{
+		strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000),
+		"[" + strings.Repeat("[],", 10_000) + "[]]",
+		`["\"` + strings.Repeat("[{", 10_000) + `"]`,
+	} {
+		r := page(t, "http://h/", "application/json", ok)
+		r.JSON("#")
+		r.JMESPath("@")
+		require.NoError(t, r.Err(), "%.20s", ok)
+	}
+}
+
+// JSON-LD is looked for in few levels of lists, since each is read anew.
+func TestDeepJSONLD(t *testing.T) {
+	t.Parallel()
+	nested := func(levels int) string {
+		return strings.Repeat(`[{"n":1},`, levels) + "{}" + strings.Repeat("]", levels)
+	}
+	r := page(t, "http://h/", htmlUTF8, `<script type="application/ld+json">`+nested(32)+"</script>")
+	require.Len(t, r.JSONLD(), 33)
+	require.NoError(t, r.Err())
+	for _, levels := range []int{33, 5000} {
+		r = page(t, "http://h/", htmlUTF8, `<script type="application/ld+json">`+nested(levels)+"</script>")
+		require.Len(t, r.JSONLD(), 32)
+		require.ErrorContains(t, r.Err(), "json-ld 1 of the page: lists nested deeper than 32")
+	}
+}
+
+// What sorts gives a list of its own: the page stays as it is, for those who read it later or at the same time.
+func TestJMESPathSortsACopy(t *testing.T) {
+	t.Parallel()
+	r := page(t, "http://h/", "application/json", `{"o": [{"n": 2}, {"n": 1}, {"n": 3}]}`)
+	require.Equal(t, int64(2), r.JMESPath("o[0].n").Int())
+	require.Equal(t, "[1,2]", r.JMESPath("[sort_by(o, &n)[0].n, o[0].n]").Raw)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() { r.JMESPath("sort_by(o, &n)") })
+		wg.Go(func() { r.JMESPath("o[*].n") })
+	}
+	wg.Wait()
+	require.Equal(t, "[2,1,3]", r.JMESPath("o[*].n").Raw)
+	require.Equal(t, "[]", r.JMESPath("sort_by(`[]`, &n)").Raw)
+	require.NoError(t, r.Err())
+}

@@ -8,6 +8,12 @@ import (
 // userInfo is user:password@ in a URL.
 var userInfo = regexp.MustCompile(`(://[^/@:,]*):[^/@,]*@`)
 
+// badUserInfo is user:password@ in what was to be a URL: the password may have any character but a slash.
+var badUserInfo = regexp.MustCompile(`^([^/:]*:?//[^/@:]*):[^/]*@`)
+
+// hidden is what was to be a URL, without its password.
+func hidden(rawURL string) string { return badUserInfo.ReplaceAllString(rawURL, "$1:***@") }
+
 // masked is a setting's value without passwords and keys: tables and error texts are pasted into reports. name may be ours or Scrapy's.
 func masked(name, value string) string {
 	name = strings.ToLower(strings.TrimSpace(name))

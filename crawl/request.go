@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -119,6 +120,10 @@ func Get(rawURL string, with ...func(*Request)) *Request {
 	r := &Request{}
 	u, err := canon.Parse(rawURL)
 	if err != nil {
+		var parse *url.Error
+		if errors.As(err, &parse) {
+			parse.URL = hidden(parse.URL)
+		}
 		r.bad = &unusable{rawURL, err}
 	} else {
 		r.URL = u
@@ -152,7 +157,7 @@ func With(v any) func(*Request) {
 func (r *Request) Err() error {
 	switch {
 	case r.bad != nil && r.bad.raw != "":
-		return fmt.Errorf("url %q: %w", r.bad.raw, r.bad.err)
+		return fmt.Errorf("url %q: %w", hidden(r.bad.raw), r.bad.err)
 	case r.bad != nil:
 		return r.bad.err
 	case r.URL == nil:
@@ -168,7 +173,7 @@ func (r *Request) String() string {
 	}
 	u := ""
 	if r.bad != nil {
-		u = r.bad.raw
+		u = hidden(r.bad.raw)
 	}
 	if r.URL != nil {
 		u = r.URL.String()

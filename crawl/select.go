@@ -2,10 +2,8 @@ package crawl
 
 import (
 	"bytes"
-	"cmp"
 	"iter"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/PuerkitoBio/goquery"
@@ -43,16 +41,13 @@ func (r *Response) CSS(selector string) *goquery.Selection {
 		r.fail(err)
 		return d.doc.Slice(0, 0)
 	}
-	if g := c.groups[0]; len(c.groups) == 1 && g.match != nil && !isXMLTree(d.doc.Nodes[0]) {
-		return d.doc.FindMatcher(g.match)
-	}
 	return selection(d.doc, d.doc.Nodes[0], c)
 }
 
 // selection is what c selects below a node, as goquery has it.
 func selection(doc *goquery.Document, scope *html.Node, c *cssSelector) *goquery.Selection {
 	var nodes []*html.Node
-	for n := range c.below(scope) {
+	for n := range c.walk(scope, yieldElements) {
 		if len(nodes) == 0 || nodes[len(nodes)-1] != n { // which comes again for what else is taken of it
 			nodes = append(nodes, n)
 		}
@@ -63,14 +58,18 @@ func selection(doc *goquery.Document, scope *html.Node, c *cssSelector) *goquery
 }
 
 // Select selects nodes: elements, or with ::text the texts that stand in them and with ::attr(name) their attributes. They are read as the page is; see [Node].
-// A selector that begins with > selects children, on the page as below a node.
+// A selector that begins with > selects children, on the page as below a node; one that begins with + or ~ selects what follows beside the node.
+//
+// Behind a space, ::text and ::attr(name) are those of the element and of all that stands in it, as in Scrapy: of <p>a <b>b</b> c</p>, "p::text" selects a and c,
+// "p ::text" (or "p *::text") a, b and c, "p > ::text" b. "::text" and "::attr(name)" alone are those of the node and of all that stands in it.
 func (r *Response) Select(selector string) Nodes { return r.root().Select(selector) }
 
-// Text is the trimmed text of the first match, runs of white space made one space; "" if there is none. With ::text it is that of the element's own text alone,
-// with ::attr(name) the attribute's value.
+// Text is the trimmed text of the first match, runs of white space made one space; "" if there is none. With ::text it is the element's own text as one, "a c"
+// of <p>a <b>b</b> c</p>; with ::text behind a space it is the first text that is more than white space; with ::attr(name) it is the attribute's value.
 func (r *Response) Text(selector string) string { return r.root().Text(selector) }
 
-// Texts is the text of each match, as Text has it.
+// Texts is the text of each match, as Text has it. With ::text behind a space these are the texts in the order of the page, each by itself; those of white space
+// alone, which Select has too, are left out.
 func (r *Response) Texts(selector string) []string { return r.root().Texts(selector) }
 
 // Attr is the trimmed value of an attribute of the first match that has it, "" if none has.
@@ -105,8 +104,13 @@ func (n Node) fail(err error) {
 // inside is the node if there may be something below it: an attribute has nothing.
 func (n Node) inside() (*html.Node, bool) { return n.Node, n.Node != nil && n.Attribute == "" }
 
-// matches yields what a selector selects below the node, and how it is to be taken.
+// matches yields the elements that a selector selects below the node, and what is to be taken of them.
 func (n Node) matches(selector string) iter.Seq2[*html.Node, *cssGroup] {
+	return n.walk(selector, yieldElements)
+}
+
+// walk yields what a selector selects below the node.
+func (n Node) walk(selector string, y cssYield) iter.Seq2[*html.Node, *cssGroup] {
 	c, err := n.selectors().compileCSS(selector)
 	if err != nil {
 		n.fail(err)
@@ -116,7 +120,7 @@ func (n Node) matches(selector string) iter.Seq2[*html.Node, *cssGroup] {
 	if !ok {
 		return func(func(*html.Node, *cssGroup) bool) {}
 	}
-	return c.below(scope)
+	return c.walk(scope, y)
 }
 
 // CSS selects elements below the node, as [Response.CSS] does on the page.
@@ -137,36 +141,28 @@ func (n Node) CSS(selector string) *goquery.Selection {
 // Select selects nodes below the node, as [Response.Select] does on the page.
 func (n Node) Select(selector string) Nodes {
 	var nodes Nodes
-	for m, g := range n.matches(selector) {
+	for m, g := range n.walk(selector, yieldNodes) {
 		nodes = g.nodes(m, n.page, nodes)
 	}
 	return nodes
 }
 
-// nodes appends what a selector takes of an element.
+// nodes appends what a selector takes of an element, or a text.
 func (g *cssGroup) nodes(m *html.Node, page *Response, nodes Nodes) Nodes {
-	switch g.take {
-	case takeOwnText:
-		for t := m.FirstChild; t != nil; t = t.NextSibling {
-			if t.Type == html.TextNode {
-				nodes = append(nodes, Node{Node: t, page: page})
-			}
-		}
-	case takeAttr:
+	if g.take == takeAttr {
 		if name, ok := attrName(m, g.attr); ok {
 			nodes = append(nodes, Node{Node: m, Attribute: name, page: page})
 		}
-	default:
-		nodes = append(nodes, Node{Node: m, page: page})
+		return nodes
 	}
-	return nodes
+	return append(nodes, Node{Node: m, page: page})
 }
 
 // Text is the node's text, trimmed, runs of white space made one space; for an attribute its value. With a selector it is the text of the first match below the
 // node, as [Response.Text] has it.
 func (n Node) Text(selector ...string) string {
 	if len(selector) > 0 {
-		for m, g := range n.matches(selector[0]) {
+		for m, g := range n.walk(selector[0], yieldValues) {
 			if v, ok := g.value(m); ok {
 				return v
 			}
@@ -188,7 +184,7 @@ func (n Node) Text(selector ...string) string {
 // Texts is the text of each match below the node, as [Response.Texts] has it.
 func (n Node) Texts(selector string) []string {
 	var all []string
-	for m, g := range n.matches(selector) {
+	for m, g := range n.walk(selector, yieldValues) {
 		if v, ok := g.value(m); ok {
 			all = append(all, v)
 		}
@@ -269,7 +265,7 @@ func (n Node) refs(selector string, f func(ref string) bool) {
 		switch g.take {
 		case takeAttr:
 			v, ok = attribute(m, g.attr)
-		case takeOwnText:
+		case takeOwnText, takeTexts:
 			v, ok = nodeText(m, false), isXMLTree(m) // <link>https://…</link>
 		default:
 			if v, ok = hrefOrSrc(m); !ok && isXMLTree(m) {
@@ -424,71 +420,4 @@ func foldSpace(s string) string {
 		return s
 	}
 	return strings.Join(strings.Fields(s), " ")
-}
-
-// inDocumentOrder sorts nodes and removes duplicates.
-func inDocumentOrder(nodes Nodes) Nodes {
-	if len(nodes) < 2 {
-		return nodes
-	}
-	top := commonTop(nodes)
-	next := 0
-	for n := top; n != nil && next < len(nodes); n = followingIn(n, top) {
-		for next < len(nodes) && nodes[next].Node == n && (next == 0 || nodes[next-1].Node != n || attrAt(nodes[next-1]) < attrAt(nodes[next])) {
-			next++
-		}
-	}
-	if next == len(nodes) {
-		return nodes // as they nearly always are
-	}
-	place := make(map[*html.Node]int, len(nodes))
-	for _, n := range nodes {
-		place[n.Node] = 0
-	}
-	i := 0
-	for n := top; n != nil; n = followingIn(n, top) {
-		i++
-		if _, ok := place[n]; ok {
-			place[n] = i
-		}
-	}
-	slices.SortStableFunc(nodes, func(a, b Node) int {
-		return cmp.Or(cmp.Compare(place[a.Node], place[b.Node]), cmp.Compare(attrAt(a), attrAt(b)))
-	})
-	return slices.Compact(nodes)
-}
-
-// attrAt is the place of an attribute on its element, -1 for the element itself.
-func attrAt(n Node) int {
-	if n.Attribute == "" {
-		return -1
-	}
-	return slices.IndexFunc(n.Node.Attr, func(a html.Attribute) bool {
-		return a.Key == n.Attribute || a.Namespace != "" && a.Namespace+":"+a.Key == n.Attribute
-	})
-}
-
-// commonTop is the innermost node that all stand in.
-func commonTop(nodes Nodes) *html.Node {
-	top := nodes[0].Node
-	depth := func(n *html.Node) (d int) {
-		for ; n.Parent != nil; n = n.Parent {
-			d++
-		}
-		return d
-	}
-	for _, other := range nodes[1:] {
-		n := other.Node
-		a, b := depth(top), depth(n)
-		for ; a > b; a-- {
-			top = top.Parent
-		}
-		for ; b > a; b-- {
-			n = n.Parent
-		}
-		for top != n && top.Parent != nil {
-			top, n = top.Parent, n.Parent
-		}
-	}
-	return top
 }

@@ -60,7 +60,7 @@ func TestSelectorsEverywhere(t *testing.T) {
 		{"th, td a::attr(href)", []string{"Lamp", "/lamp", "Vase", "/vase"}},
 		{"th, tr > th, th::text", []string{"Lamp", "Lamp", "Vase", "Vase"}},
 		{"#top::text", []string{"a", "c"}},
-		{"#top ::text", []string{"b"}},
+		{"#top ::text", []string{"a", "b", "c"}},
 		{"svg a::attr(xlink:href)", []string{"/in-svg"}},
 		{"svg a::attr(xlink|href)", []string{"/in-svg"}},
 		{"p::attr( xml:lang )", []string{"en"}},

@@ -517,7 +517,8 @@ type Feed struct {
 	// Fields are those that are written, in this order; "price=Price" is price under another name. Empty: those of FeedExport, else all, in the order of the type; CSV's
 	// columns are then those of the spider's Items, or of the first item.
 	Fields []string
-	// Rename gives fields other names in the feed.
+	// Rename gives fields other names in the feed. No field gets the name of another one that stays: that is an error before the crawl where Fields or Items say the names;
+	// of a map, and of a type that writes itself, the item fails in this feed.
 	Rename map[string]string
 	// Types are the items that are written, by the names of their Go types: "Book" or "shop.Book", and "map" for maps. Empty: all. If the spider says its Items, each must
 	// be one of those.

@@ -15,7 +15,7 @@ func TestSettingTables(t *testing.T) {
 		known[f.name] = f
 	}
 	for _, f := range known {
-		isSize := strings.Contains(f.doc, " in bytes")
+		isSize := strings.Contains(f.doc, " in bytes") || strings.Contains(f.doc, "how many bytes")
 		require.Equal(t, isSize, slices.Contains(sizes, f.name), "%s: %s", f.name, f.doc)
 		isWord := strings.Contains(f.doc, ` or "`) && f.name != "feeds" || f.name == "referer.policy"
 		require.Equal(t, isWord, slices.Contains(lowerCase, f.name), "%s: %s", f.name, f.doc)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -120,10 +121,21 @@ func (s *Spider) Validate() error {
 	if err := CheckItems(s.Items); err != nil {
 		errs = append(errs, fmt.Errorf("spider %s: items: %w", s.Name, err))
 	}
-	if s.Verify != nil {
-		if err := s.Verify(s); err != nil {
-			errs = append(errs, fmt.Errorf("spider %s: %w", s.Name, err))
-		}
+	if err := s.verify(); err != nil {
+		errs = append(errs, fmt.Errorf("spider %s: %w", s.Name, err))
 	}
 	return errors.Join(errs...)
+}
+
+// verify calls Verify, whose panic is an error.
+func (s *Spider) verify() (err error) {
+	if s.Verify == nil {
+		return nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("verify: %w", &PanicError{Value: v, Stack: debug.Stack()})
+		}
+	}()
+	return s.Verify(s)
 }

@@ -25,6 +25,8 @@ func TestSpiderValidate(t *testing.T) {
 		"no Parse":         {&crawl.Spider{Name: "s", StartURLs: []string{"http://a.example/"}}, "no Parse"},
 		"empty route": {&crawl.Spider{Name: "s", StartURLs: []string{"http://a.example/"}, Parse: nothing, Routes: map[string]crawl.Callback{"x": nil}},
 			`route "x" has no function`},
+		"Verify panics": {&crawl.Spider{Name: "s", StartURLs: []string{"http://a.example/"}, Parse: nothing, Verify: func(*crawl.Spider) error { panic("boom") }},
+			"spider s: verify: panic: boom"},
 	} {
 		require.ErrorContains(t, test.spider.Validate(), test.want, name)
 	}

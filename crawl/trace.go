@@ -23,7 +23,8 @@ type Trace struct {
 	SpiderIdle func(ctx context.Context, out *Out) error
 	// SpiderClosed is called when the crawl is over, with its reason.
 	SpiderClosed func(ctx context.Context, spider *Spider, reason string)
-	// SpiderError is called for the error of a callback, its panic included.
+	// SpiderError is called for the error of a callback, its panic included. resp is nil when there is none: for the error of Start, and for that of an Errback whose
+	// request had no answer.
 	SpiderError func(ctx context.Context, resp *Response, err error)
 
 	// RequestScheduled is called when a request has entered the queue.
@@ -43,6 +44,9 @@ type Trace struct {
 	RequestLeftDownloader    func(req *Request)
 	// HeadersReceived is called when the status and the headers of an answer to an http or https URL are in, and nothing of its body. [StopDownload] ends the download
 	// there. An attempt that goes on with a body that had broken off is none of its own: its headers are of a part.
+	//
+	// This hook and BytesReceived see all that is downloaded: pages, redirects and errors, pictures and files, and robots.txt, so one that stops downloads should look at
+	// resp.Request first. A robots.txt that is stopped counts as one that could not be read: nothing of its site is asked.
 	HeadersReceived func(resp *Response) error
 	// BytesReceived is called for each piece of such an answer's body as it comes, still compressed. [StopDownload] ends the download behind it. data is good until
 	// the hook returns.

@@ -22,7 +22,7 @@ import (
 
 // sizes are the settings that count bytes: 10MB is a value of theirs.
 var sizes = []string{"download.max_size", "download.warn_size", "download.spool_over", "download.min_speed", "url_length.limit", "media.max_size", "memory.limit",
-	"memory.warn"}
+	"memory.warn", "job.memory", "job.min_free"}
 
 // lowerCase are the settings whose values are words from a list.
 var lowerCase = []string{"order", "referer.policy", "media.checksum", "log.level", "log.format", "retry.give_up_level", "http_cache.policy"}

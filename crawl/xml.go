@@ -3,7 +3,6 @@ package crawl
 import (
 	"bufio"
 	"bytes"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -40,8 +39,8 @@ func saysHTML(head []byte) bool {
 // for any name, *:item for any prefix. What is named within what is named is part of it, and not yielded again.
 //
 // A malformed document yields what comes before, and then the error, with its line: the document ends early, is no XML, or an element is larger than 64 MiB.
-// What browsers and feed readers forgive is forgiven: attributes without quotes, stray ampersands, end tags that are missing or close nothing, entities of
-// HTML, control characters. Other entities are left as they are written, whatever the document declares, so none can grow.
+// What browsers and feed readers forgive is forgiven: attributes without quotes or values, a stray & or < or ]]>, two hyphens in a comment, end tags that are missing or close
+// nothing, entities of HTML, control characters, which become spaces. Other entities are left as they are written, whatever the document declares, so none can grow.
 func (r *Response) XMLNodes(path string, with ...Vars) iter.Seq2[Node, error] {
 	return func(yield func(Node, error) bool) {
 		steps, err := parseXMLPath(path, with)
@@ -200,12 +199,12 @@ const xmlRoot = "xml"
 
 // xmlBuilder makes trees of a document: one, or one for each element that steps name.
 type xmlBuilder struct {
-	in      *xmlReader
-	dec     *xml.Decoder
+	in      *xmlScanner
 	root    *html.Node
 	at      *html.Node // what is open: the innermost element, or the root
 	depth   int
-	names   map[string]int // how many are open, by name
+	names   map[string]int      // how many are open, by name
+	spaces  map[string][]string // what prefixes stand for, the innermost last
 	text    strings.Builder
 	steps   xmlSteps
 	record  *html.Node // the element that is being read, if steps name some
@@ -215,19 +214,11 @@ type xmlBuilder struct {
 }
 
 func newXMLBuilder(text io.Reader) *xmlBuilder {
-	in := &xmlReader{in: bufio.NewReaderSize(text, 32<<10)}
-	// The decoder would refuse XML 1.1 for its declaration. An error of the reader comes again.
-	if head, _ := in.in.Peek(200); bytes.HasPrefix(bytes.TrimPrefix(head, []byte("\ufeff")), []byte("<?xml")) {
-		if end := bytes.Index(head, []byte("?>")); end > 0 {
-			_, _ = in.in.Discard(end + len("?>"))
-		}
-	}
-	dec := xml.NewDecoder(in)
-	dec.Strict = false
-	dec.Entity = xml.HTMLEntity
-	dec.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil } // it is UTF-8 by now
 	root := &html.Node{Type: html.DocumentNode, Data: xmlRoot}
-	return &xmlBuilder{in: in, dec: dec, root: root, at: root, names: make(map[string]int), nothing: true, most: maxDocument}
+	return &xmlBuilder{
+		in: &xmlScanner{in: bufio.NewReaderSize(text, 32<<10), line: 1}, root: root, at: root, names: make(map[string]int), spaces: make(map[string][]string), nothing: true,
+		most: maxDocument,
+	}
 }
 
 // parseXML makes a document's tree. With an error it is what came before.
@@ -247,31 +238,34 @@ func (b *xmlBuilder) next() (*html.Node, error) {
 		b.record = nil
 	}
 	for {
-		b.in.left = b.most
-		token, err := b.dec.RawToken()
-		if err != nil {
+		b.in.most = b.most
+		if err := b.in.next(); err != nil {
 			return nil, b.end(err)
 		}
-		if b.record != nil && b.dec.InputOffset()-b.begun > int64(b.most) {
+		if b.record != nil && b.in.offset-b.begun > int64(b.most) {
 			return nil, b.fail("<%s> is larger than %d bytes", b.record.Data, b.most)
 		}
-		switch t := token.(type) {
-		case xml.StartElement:
-			if err := b.open(t); err != nil {
+		switch b.in.kind {
+		case tokenStart:
+			if err := b.open(); err != nil {
 				return nil, err
 			}
-		case xml.EndElement:
-			if n := b.close(t); n != nil {
+			if !b.in.empty {
+				continue
+			}
+			fallthrough
+		case tokenEnd:
+			if n := b.close(b.in.name); n != nil {
 				return n, nil
 			}
-		case xml.CharData:
+		case tokenText:
 			if b.keeps() {
-				b.text.Write(t)
+				b.text.Write(b.in.text)
 			}
-		case xml.Comment:
+		case tokenComment:
 			if b.keeps() {
 				b.flush()
-				b.at.AppendChild(&html.Node{Type: html.CommentNode, Data: string(t)})
+				b.at.AppendChild(&html.Node{Type: html.CommentNode, Data: string(b.in.text)})
 			}
 		}
 	}
@@ -285,13 +279,7 @@ func (b *xmlBuilder) keeps() bool {
 // end says what the end of the document, or an error of the reader, means.
 func (b *xmlBuilder) end(err error) error {
 	b.flush()
-	var syntax *xml.SyntaxError
 	switch {
-	case errors.As(err, &syntax):
-		if b.nothing {
-			return fmt.Errorf("xml line %d: %s: no element has come before: is this XML?", syntax.Line, syntax.Msg)
-		}
-		return fmt.Errorf("xml line %d: %s", syntax.Line, syntax.Msg)
 	case err != io.EOF:
 		return b.fail("%w", err)
 	case b.at != b.root:
@@ -303,8 +291,7 @@ func (b *xmlBuilder) end(err error) error {
 }
 
 func (b *xmlBuilder) fail(format string, args ...any) error {
-	line, _ := b.dec.InputPos()
-	return fmt.Errorf("xml line %d: %w", line, fmt.Errorf(format, args...))
+	return fmt.Errorf("xml line %d: %w", b.in.line, fmt.Errorf(format, args...))
 }
 
 func (b *xmlBuilder) flush() {
@@ -314,33 +301,31 @@ func (b *xmlBuilder) flush() {
 	}
 }
 
-func (b *xmlBuilder) open(t xml.StartElement) error {
+func (b *xmlBuilder) open() error {
 	b.flush()
 	b.nothing = false
 	if b.depth++; b.depth > maxXMLDepth {
 		return b.fail("more than %d elements stand in each other", maxXMLDepth)
 	}
-	n := &html.Node{Type: html.ElementNode, Data: qualified(t.Name)}
-	if len(t.Attr) > 0 {
-		n.Attr = make([]html.Attribute, len(t.Attr))
-		for i, a := range t.Attr {
-			n.Attr[i] = html.Attribute{Key: qualified(a.Name), Val: a.Value}
+	n := &html.Node{Type: html.ElementNode, Data: b.in.name, Attr: b.in.attrs}
+	for _, a := range slices.Backward(n.Attr) { // of two declarations of one prefix the first counts
+		if prefix, ok := declares(a.Key); ok {
+			b.spaces[prefix] = append(b.spaces[prefix], a.Val)
 		}
 	}
 	b.at.AppendChild(n)
 	prefix, _ := splitName(n.Data)
-	n.Namespace = namespaceOf(n, prefix)
+	n.Namespace = b.namespace(prefix)
 	b.names[n.Data]++
 	b.at = n
 	if b.record == nil && len(b.steps.names) > 0 && b.steps.match(n) {
-		b.record, b.begun = n, b.dec.InputOffset()
+		b.record, b.begun = n, b.in.offset
 	}
 	return nil
 }
 
 // close closes the innermost element of a name, and what stands open in it. It returns the element that steps name if that is over.
-func (b *xmlBuilder) close(t xml.EndElement) *html.Node {
-	name := qualified(t.Name)
+func (b *xmlBuilder) close(name string) *html.Node {
 	if b.names[name] == 0 {
 		return nil
 	}
@@ -351,6 +336,13 @@ func (b *xmlBuilder) close(t xml.EndElement) *html.Node {
 		over = n.Data == name
 		if b.names[n.Data]--; b.names[n.Data] == 0 {
 			delete(b.names, n.Data)
+		}
+		for _, a := range n.Attr {
+			if prefix, ok := declares(a.Key); ok {
+				if b.spaces[prefix] = b.spaces[prefix][:len(b.spaces[prefix])-1]; len(b.spaces[prefix]) == 0 {
+					delete(b.spaces, prefix)
+				}
+			}
 		}
 		b.depth--
 		b.at = n.Parent
@@ -367,24 +359,25 @@ func (b *xmlBuilder) close(t xml.EndElement) *html.Node {
 // forget lets go of what stands in an element.
 func (*xmlBuilder) forget(n *html.Node) { n.FirstChild, n.LastChild = nil, nil }
 
-func qualified(name xml.Name) string {
-	if name.Space == "" {
-		return name.Local
+// namespace is the address that a prefix stands for at the element that is open, "" if it stands for none.
+func (b *xmlBuilder) namespace(prefix string) string {
+	if address := knownNamespace(prefix); address != "" {
+		return address
 	}
-	return name.Space + ":" + name.Local
+	if open := b.spaces[prefix]; len(open) > 0 {
+		return open[len(open)-1]
+	}
+	return ""
 }
 
-// namespaceOf is the address that a prefix stands for at an element, "" if it stands for none.
+// namespaceOf is the address that a prefix stands for at an element of a tree.
 func namespaceOf(n *html.Node, prefix string) string {
-	switch prefix {
-	case "xml":
-		return "http://www.w3.org/XML/1998/namespace"
-	case "xmlns":
-		return "http://www.w3.org/2000/xmlns/"
+	if address := knownNamespace(prefix); address != "" {
+		return address
 	}
 	for ; n != nil; n = n.Parent {
 		for _, a := range n.Attr {
-			if strings.HasPrefix(a.Key, "xmlns") && (prefix == "" && len(a.Key) == 5 || prefix != "" && strings.TrimPrefix(a.Key, xmlnsPrefix) == prefix) {
+			if declared, ok := declares(a.Key); ok && declared == prefix {
 				return a.Val
 			}
 		}
@@ -392,37 +385,21 @@ func namespaceOf(n *html.Node, prefix string) string {
 	return ""
 }
 
-var errTokenTooLarge = errors.New("a text or tag is too large")
-
-// xmlReader gives the decoder its bytes: control characters, which XML has not and feeds have, become spaces, and one token is of a bounded size.
-type xmlReader struct {
-	in   *bufio.Reader
-	left int // bytes until the next token must have begun
+// knownNamespace is that of a prefix which needs no declaration.
+func knownNamespace(prefix string) string {
+	switch prefix {
+	case "xml":
+		return "http://www.w3.org/XML/1998/namespace"
+	case "xmlns":
+		return "http://www.w3.org/2000/xmlns/"
+	}
+	return ""
 }
 
-func (r *xmlReader) ReadByte() (byte, error) {
-	c, err := r.in.ReadByte()
-	if err != nil {
-		return 0, err
+// declares is the prefix that an attribute declares, "" being that of names without one.
+func declares(key string) (prefix string, ok bool) {
+	if key == "xmlns" {
+		return "", true
 	}
-	if r.left--; r.left < 0 {
-		return 0, errTokenTooLarge
-	}
-	if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
-		c = ' '
-	}
-	return c, nil
-}
-
-// Read is there to make it a reader; the decoder asks for bytes.
-func (r *xmlReader) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	c, err := r.ReadByte()
-	if err != nil {
-		return 0, err
-	}
-	p[0] = c
-	return 1, nil
+	return strings.CutPrefix(key, xmlnsPrefix)
 }

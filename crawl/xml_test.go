@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -160,5 +161,112 @@ func TestXMLNodesMemory(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&during)
 		require.Less(t, int64(during.HeapAlloc)-int64(before.HeapAlloc), int64(1<<19))
+	}
+}
+
+// What feeds in the wild have, and encoding/xml refuses, costs nothing but itself.
+func TestXMLForgiven(t *testing.T) {
+	t.Parallel()
+	for doc, want := range map[string]string{
+		"<r><i>1&#x1f;</i><b>2</b></r>":                                                  "1|2",
+		"<r><!-- a -- b --><i>1</i><!-- x ---><b>2</b><!--></i>--></r>":                  "1|2",
+		"<r><i>3 < 4 <5 <</i><b>2</b></r>":                                               "3 < 4 <5 <|2",
+		"<r><i>a <\u2013 b <! c <? d </ </></i></b></i><b>2</b></r>":                     "a <\u2013 b <! c <? d|2",
+		"<r><i>]]>></i><b>2</b></r>":                                                     "]]>>|2",
+		"<r><i>\ufffe\uffff</i><b>2</b></r>":                                             "\ufffe\uffff|2",
+		"\n<?xml version=\"1.1\"?><r><i>1</i><b>2</b></r>":                               "1|2",
+		"junk <?xml version='1.0'> <r><i>1</i><b>2</b></r>":                              "1|2",
+		"<r><i>&#xD83D;&#xDE00;&#xD83D;x&#9;y&#1114112;</i><b>2</b></r>":                 "😀\ufffdx y\ufffd|2",
+		"<r><i>&nope;&amp;lt;&nbsp;&eacute;&;&#;&#x;& &lt</i><b>2</b></r>":               "&nope;&lt; é&;&#;&#x;& &lt|2",
+		"<r><?php echo '>' ?><i>1</i><![if !x]><![endif]--><b>2</b></r>":                 "1|2",
+		"<r></><1/><i>1</i ><b>2</ b></r>":                                               "1|2",
+		"<r><i><![CDATA[<b>&amp;]]]]><![CDATA[>]]></i><b>2</b></r>":                      "<b>&amp;]]>|2",
+		"<r><i>a\r\nb\rc\x00d</i><b>2</b></r>":                                           "a b c d|2",
+		"<!DOCTYPE r [<!ENTITY a ']>'><!-- it's ]> --><?x ' ?>]><r><i>1</i><b>2</b></r>": "1|2",
+		"<!doctype r PUBLIC \"-//x><r><i>1</i><b>2</b></r>":                              "1|2",
+		"<r><i>1<x/></i><b / >2</r>":                                                     "1|",
+		"<r><a:b:c><i>1</i></a:b:c><b>2</b></r>":                                         "1|2",
+	} {
+		r := page(t, "http://h/", "application/xml", doc)
+		require.Equal(t, want, r.XPathText("//i")+"|"+r.XPathText("//b"), doc)
+		require.NoError(t, r.Err(), doc)
+	}
+}
+
+func TestXMLAttributes(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]string{
+		`<a x="1"y='2'>`:                 `x=1 y=2`,
+		`<a x y=z/>`:                     `x= y=z`,
+		`<a href="a"b"/>`:                `href=a b"=`,
+		"<a\n\tx = \"1 > 0\" y=a&amp;b>": `x=1 > 0 y=a&b`,
+		`<a href=http://h/?a&b/>`:        `href=http://h/?a&b`,
+		`<a x='"&quot;&lt;<b>'>`:         `x=""<<b>`,
+		`<a =x/ / y= >`:                  `x= y=`,
+		`<a X="1" x="2" o:X="3">`:        `X=1 x=2 o:X=3`,
+	} {
+		r := page(t, "http://h/", "application/xml", "<r>"+tag+"</r>")
+		var got []string
+		for _, n := range r.XPath("//a") {
+			for _, a := range n.Node.Attr {
+				got = append(got, a.Key+"="+a.Val)
+			}
+		}
+		require.Equal(t, want, strings.Join(got, " "), tag)
+		require.NoError(t, r.Err(), tag)
+	}
+}
+
+func TestXMLNamespacesOfElements(t *testing.T) {
+	t.Parallel()
+	r := page(t, "http://h/", "application/xml", `<r xmlns="one" xmlns:p="P" xmlns:p="not"><a/><b xmlns="two" xmlns:q="Q"><p:c/><q:d/></b><e/><q:f/><g xmlns=""><h/></g><xml:i/></r>`)
+	var got []string
+	for _, n := range r.XPath("//*") {
+		got = append(got, n.Data+"="+n.Namespace)
+	}
+	require.NoError(t, r.Err())
+	require.Equal(t, "r=one a=one b=two p:c=P q:d=Q e=one q:f= g= h= xml:i=http://www.w3.org/XML/1998/namespace", strings.Join(got, " "))
+}
+
+// An element costs what it has itself, however many attributes those have that it stands in, and however many of them there are.
+func TestXMLNamespacesCost(t *testing.T) {
+	doc := func(attrs int) *crawl.Response {
+		var b strings.Builder
+		b.WriteString("<r")
+		for i := range attrs {
+			fmt.Fprintf(&b, " a%d=''", i)
+		}
+		b.WriteString(">" + strings.Repeat("<d>", 100) + strings.Repeat("<x/>", 20_000) + strings.Repeat("</d>", 100) + "</r>")
+		return page(t, "http://h/", "application/xml", b.String())
+	}
+	took := func(attrs int) time.Duration {
+		r := doc(attrs)
+		begun := time.Now()
+		require.Len(t, r.XPath("/r"), 1)
+		return time.Since(begun)
+	}
+	took(1)
+	few := took(1)
+	many := took(20_000)
+	require.Less(t, many, 10*few+100*time.Millisecond)
+}
+
+func BenchmarkXML(b *testing.B) {
+	var doc strings.Builder
+	doc.WriteString(`<rss xmlns:g="http://base.google.com/ns/1.0"><channel>`)
+	for i := range 5000 {
+		fmt.Fprintf(&doc, "\n<item>\n  <title>Product number %d &amp; more</title>\n  <link>http://h/%d?a=b&amp;c=d</link>\n  <g:price currency=\"EUR\">%d.00</g:price>\n  <description><![CDATA[%s]]></description>\n</item>",
+			i, i, i, strings.Repeat("some <b>text</b> ", 20))
+	}
+	doc.WriteString("</channel></rss>")
+	b.SetBytes(int64(doc.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		for _, err := range page(b, "http://h/", "text/xml", doc.String()).XMLNodes("item") {
+			require.NoError(b, err)
+			n++
+		}
+		require.Equal(b, 5000, n)
 	}
 }

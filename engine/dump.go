@@ -57,14 +57,14 @@ func (l *loop) report() string {
 			start = "Start waits until more is wanted"
 		}
 	}
-	line("queue", "%d queued, %d of them not yet due, about %d ready; %d hosts; %s", s.Queue.Queued, s.Queue.Delayed, s.Queue.Ready, s.Queue.Slots, start)
+	line("queue", "%d queued, %d of them retries that wait; about %d may leave now; %d hosts; %s", s.Queue.Queued, s.Queue.Delayed, s.Queue.Ready, s.Queue.Slots, start)
 	line("downloads", "%d of %d, %d of them pages; %d files are asked for", l.active, e.settings.ConcurrentRequests, l.loading, l.media.jobs)
 	line("arrived", "%d pages (%d bytes) wait for a callback, %d files (%d bytes) are in their pipelines", e.waiting.count.Load(), e.waiting.bytes.Load(),
 		e.arrived.count.Load(), e.arrived.bytes.Load())
 	line("callbacks", "%d of %d", len(e.callbacks), cap(e.callbacks))
 	line("items", "%d of %d in the pipelines", len(e.items), cap(e.items))
 	line("changes", "%d of %d on their way to the queue; %d callbacks wait for them", l.commits, maxCommits, len(l.waits))
-	line("last minute", "%.0f pages, %.0f items", s.PagesPerMinute, s.ItemsPerMinute)
+	line("rate", "%.0f pages, %.0f items a minute, of late", s.PagesPerMinute, s.ItemsPerMinute)
 	line("process", "%d MiB, %d goroutines", residentMemory()>>20, runtime.NumGoroutine())
 	_ = w.Flush() // to a strings.Builder
 

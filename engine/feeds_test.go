@@ -52,7 +52,7 @@ func TestFeedOfAFinishedJob(t *testing.T) {
 	site := crawltest.Handler(pages(map[string][]string{"/": {"/a"}, "/a": nil}))
 	res := crawltest.Run(t, spider, settings, site)
 	require.ErrorContains(t, res.Err, "feed s3://bucket/%(name)s.jsonl: upload: bad name: it is shut: the items of s3://bucket/sent.jsonl are kept in the job (")
-	require.ErrorContains(t, res.Err, "the same command line puts them in their place")
+	require.ErrorContains(t, res.Err, "the same command line tries again to put them in their place")
 	require.Len(t, closed, 1)
 	require.ErrorIs(t, closed[0].Err, store.ErrName)
 

@@ -189,6 +189,7 @@ func TestFinishedJob(t *testing.T) {
 	said := res.Log.FilterMessage("this job is finished: nothing is left to do").All()
 	require.Len(t, said, 1)
 	require.Equal(t, settings.Job.Dir, said[0].ContextMap()["dir"])
+	require.Zero(t, res.Log.FilterLevelExact(zap.WarnLevel).Len(), "its feed is as it should be")
 	got, err := os.ReadFile(out)
 	require.NoError(t, err)
 	require.Equal(t, string(want), string(got))

@@ -305,7 +305,7 @@ func TestReport(t *testing.T) {
 		text := regexp.MustCompile(" +").ReplaceAllString(e.Report(), " ")
 		for _, want := range []string{
 			"starts: running for 1m0s\n",
-			"queue 17 queued, 0 of them not yet due, about 0 ready; 2 hosts; Start has ended\n",
+			"queue 17 queued, 0 of them retries that wait; about 0 may leave now; 2 hosts; Start has ended\n",
 			"downloads 4 of 16, 3 of them pages; 1 files are asked for\n",
 			"callbacks 1 of 16\n",
 			"items 1 of 10000 in the pipelines\n",

@@ -27,8 +27,8 @@ import (
 // open (a redirect's target, a picture's host) are opened by the first request for them; the others wait for it.
 //
 // What an answer means: 2xx are the rules; 3xx that lead nowhere, or more than five of them, and 4xx mean that everything is allowed; 5xx, 429 (as at Google) and
-// failures mean that nothing is, until it is tried again five minutes later: the requests are ignored with an error that wraps the cause, which is
-// logged once. Rules are good for a day.
+// failures mean that nothing is, and so does a file that is not whole (Download.AllowTruncated, [crawl.StopDownload]), until it is tried again five minutes later: the
+// requests are ignored with an error that wraps the cause, which is logged once. Rules are good for a day.
 //
 // Stats: robotstxt/request_count, response_count, response_status_count/STATUS and exception_count/KIND are of the files; robotstxt/forbidden counts the requests that
 // were refused.
@@ -284,6 +284,9 @@ func (r *robots) read(ctx context.Context, key robotsKey, header string, f crawl
 	if err != nil {
 		return unread(err)
 	}
+	if (resp.Has(truncatedFlag) || resp.Has(stoppedFlag)) && len(body) <= robotstxt.MaxSize {
+		return unread(errCutOff) // what is missing may forbid
+	}
 	agent := key.agent
 	if agent == "" {
 		agent = r.agents.of(req.URL)
@@ -305,7 +308,13 @@ func (r *robots) tell(key robotsKey, rules *robotstxt.Rules, sitemaps []string) 
 	}
 }
 
-var errTooManyRedirects = errors.New("too many redirects")
+// stoppedFlag is what the downloader flags a body with that a hook has ended: see [crawl.StopDownload].
+const stoppedFlag = "download_stopped"
+
+var (
+	errTooManyRedirects = errors.New("too many redirects")
+	errCutOff           = errors.New("the file is not whole: its download broke off, or a hook stopped it")
+)
 
 // ask fetches, and does what the engine would do with a request that is to be asked again: it waits, within bounds, and asks.
 func (r *robots) ask(ctx context.Context, req *crawl.Request, f crawl.Fetcher) (*crawl.Response, error) {

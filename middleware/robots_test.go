@@ -99,6 +99,13 @@ func TestRobotsAnswers(t *testing.T) {
 		{"a rule beyond 500 KiB", func(req *crawl.Request) (*crawl.Response, error) {
 			return answer(req, 200, "User-agent: *\n"+strings.Repeat("# padding\n", 60_000)+"Disallow: /"), nil
 		}, true},
+		{"200, stopped", func(req *crawl.Request) (*crawl.Response, error) { return cutOff(req, "download_stopped", ""), nil }, false},
+		{"200, truncated", func(req *crawl.Request) (*crawl.Response, error) {
+			return cutOff(req, "truncated", "User-agent: *\nDis"), nil
+		}, false},
+		{"200, truncated behind 500 KiB", func(req *crawl.Request) (*crawl.Response, error) {
+			return cutOff(req, "truncated", "User-agent: *\n"+strings.Repeat("# padding\n", 60_000)), nil
+		}, true},
 		{"no answer", func(req *crawl.Request) (*crawl.Response, error) {
 			return nil, &crawl.DownloadError{Kind: crawl.KindDNS, URL: req.URL.String(), Err: errors.New("no such host")}
 		}, false},
@@ -118,6 +125,13 @@ func TestRobotsAnswers(t *testing.T) {
 		}
 		require.Equal(t, 1, strings.Count(strings.Join(site.urls(), " "), "robots.txt"), "%s: it is asked for once", c.name)
 	}
+}
+
+// cutOff is an answer whose body is not all of it.
+func cutOff(req *crawl.Request, flag, body string) *crawl.Response {
+	resp := answer(req, 200, body)
+	resp.Flags = []string{flag}
+	return resp
 }
 
 func TestRobotsUnreadable(t *testing.T) {

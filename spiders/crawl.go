@@ -33,7 +33,7 @@ type Rule struct {
 
 // Found says how a page was found by [Crawl]. It travels as the Data of requests to a Rule's Route.
 type Found struct {
-	// Rule is the index of the rule that took the link.
+	// Rule is the index of the rule that took the link. It is stored with the requests of a job: when the rules are put into another order, those that wait mean another one.
 	Rule int `json:"rule"`
 	// Text is the link's text, up to 500 bytes.
 	Text string `json:"text,omitempty"`
@@ -79,11 +79,19 @@ func Crawl(base crawl.Spider, rules ...Rule) *crawl.Spider {
 	}
 	s.Parse = func(ctx context.Context, r *crawl.Response, out *crawl.Out) error { return c.page(ctx, r, out, start) }
 	s.Routes[andLinks] = func(ctx context.Context, r *crawl.Response, out *crawl.Out) error { return c.page(ctx, r, out, nil) }
+	follows := make(map[string]bool)
 	for _, rule := range c.rules {
-		if name := rule.Route; name != "" && rule.Follow {
-			s.Routes[name+andLinks] = func(ctx context.Context, r *crawl.Response, out *crawl.Out) error {
-				return c.page(ctx, r, out, s.Routes[name])
+		follows[rule.Route] = follows[rule.Route] || rule.Follow
+	}
+	for name := range follows {
+		if name == "" {
+			continue
+		}
+		s.Routes[name+andLinks] = func(ctx context.Context, r *crawl.Response, out *crawl.Out) error {
+			if !follows[name] { // It did when a job stored the request.
+				return s.Routes[name](ctx, r, out)
 			}
+			return c.page(ctx, r, out, s.Routes[name])
 		}
 	}
 	s.Verify = also(base.Verify, c.verify)

@@ -274,3 +274,32 @@ func TestCrawlInAJob(t *testing.T) {
 		"item /item/0 0 Offer: Zero", "item /item/1 0 One", "item /item/2 0 Two", "item /item/3 0 Three", "item /item/4 0 See also", "item /item/5 0 See also", "item /item/6 0 Six",
 	}, slices.Compact(all)) // a page that is read while the crawl stops is read again; feeds have its items once
 }
+
+// A job whose rule does not follow any more goes on: the pages that wait have their callback, and their links are left.
+func TestCrawlInAJobWithoutFollow(t *testing.T) {
+	t.Parallel()
+	settings := crawl.Settings{
+		ConcurrentPerHost: 1, Job: crawl.JobSettings{Dir: filepath.Join(t.TempDir(), "job"), MinFree: -1}, Parts: crawl.Parts{Job: jobdir.Open},
+	}
+	run := func(follow bool, stop string) *crawltest.Result {
+		spider := spiders.Crawl(crawl.Spider{
+			Name: "shop", StartURLs: []string{"http://example.com/"}, Routes: map[string]crawl.Callback{"item": seen("item")},
+		}, spiders.Rule{Links: &links.Extractor{Allow: []string{"/item/"}}, Route: "item", Follow: follow})
+		limited, made := settings, make(chan *engine.Engine, 1)
+		limited.Trace.ResponseReceived = func(*crawl.Response) {
+			e := <-made
+			if stop != "" {
+				e.Stop(stop)
+			}
+			made <- e
+		}
+		e, wait := crawltest.Start(t, spider, limited, pages(map[string]string{"/": `<a href=/item/1>1</a><a href=/item/2>2</a>`, "/item/1": `<a href=/item/3>3</a>`, "/item/2": ""}))
+		made <- e
+		return wait()
+	}
+	require.Equal(t, "a bit", run(true, "a bit").Reason)
+	res := run(false, "")
+	require.Equal(t, "finished", res.Reason)
+	require.Equal(t, []string{"item /item/1 0 1", "item /item/2 0 2"}, items(res))
+	require.NotContains(t, asked(res), "/item/3")
+}

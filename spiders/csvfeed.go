@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"reflect"
 	"slices"
@@ -158,7 +159,7 @@ func (f *csvFeed) quote() rune {
 
 // page reads one feed.
 func (f *csvFeed) page(ctx context.Context, r *crawl.Response, out *crawl.Out) error {
-	head, _, err := headOf(r.Body)
+	head, _, err := headOf(ctx, r.Body)
 	if err != nil {
 		return fmt.Errorf("feed: %w", err)
 	}
@@ -170,7 +171,7 @@ func (f *csvFeed) page(ctx context.Context, r *crawl.Response, out *crawl.Out) e
 		return err
 	}
 	defer body.Close()
-	t, err := openText(body, "text/csv; charset="+charsetOfHead(r, head), feedSize(f.MaxSize))
+	t, err := openText(ctx, body, "text/csv; charset="+charsetOfHead(r, head), feedSize(f.MaxSize))
 	if err != nil {
 		return fmt.Errorf("feed: %w", err)
 	}
@@ -414,6 +415,9 @@ func setScalar(f reflect.Value, s, text string) error {
 		n, err := strconv.ParseFloat(text, bits)
 		if err != nil {
 			return err
+		}
+		if math.IsNaN(n) || math.IsInf(n, 0) { // which no feed of JSON can hold
+			return errors.New("no number")
 		}
 		f.SetFloat(n)
 	default:

@@ -203,12 +203,12 @@ func TestCSVRow(t *testing.T) {
 		got = append(got, row)
 		return nil
 	})})
-	body := "title,PRICE,In_Stock,sold,on,small,at,day,wait,big,skip,title\n lamp,45.5, 3 ,,true,7,2026-01-02T03:04:05Z,2026-01-02,1m,123,x,y\nvase,x,1.5,,maybe,300,now,,1,1,,\n"
+	body := "title,PRICE,In_Stock,sold,on,small,at,day,wait,big,skip,title\n lamp,45.5, 3 ,,true,7,2026-01-02T03:04:05Z,2026-01-02,1m,123,x,y\nvase,x,1.5,,maybe,300,now,,1,1,,\nmug,NaN,,,,,,,,,,\n"
 	res := crawltest.Run(t, spider, crawl.Settings{}, served("text/csv", body))
 	three := 3
 	want := &Tagged{Name: " lamp", Price: 45.5, Stock: &three, On: true, Small: 7, At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Day: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), Wait: time.Minute, Big: *big.NewInt(123)}
 	require.Equal(t, []*Tagged{want}, got)
-	for _, e := range []string{`line 3: column "PRICE": "x" is no float64`, `column "In_Stock": "1.5" is no int`, `column "on": "maybe" is no bool`, `column "small": "300" is no uint8`, `column "at": "now" is no time.Time`, `column "wait": "1" is no time.Duration`} {
+	for _, e := range []string{`line 3: column "PRICE": "x" is no float64`, `line 4: column "PRICE": "NaN" is no float64`, `column "In_Stock": "1.5" is no int`, `column "on": "maybe" is no bool`, `column "small": "300" is no uint8`, `column "at": "now" is no time.Time`, `column "wait": "1" is no time.Duration`} {
 		require.Contains(t, messages(res, zapcore.ErrorLevel), e)
 	}
 

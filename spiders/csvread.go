@@ -21,6 +21,8 @@ type csvReader struct {
 	line  int    // of the next byte, the first being 1
 	again []byte // comes before in: what was read after a quote that was not closed
 
+	whole, returned int64 // bytes of rows that were read, and of those that were given back
+
 	raw  []byte // the row as it is written
 	text []byte // its fields, one after the other
 	ends []int  // where each ends in text
@@ -55,9 +57,11 @@ func (c *csvReader) next() (csvRow, error) {
 			return row, c.giveBack()
 		case !over && err == nil:
 			row.err = fmt.Errorf("a row of more than %d bytes: %s", c.most, c.excerpt())
+			c.line += lineEnds(c.raw)
 			return row, c.skipLine()
 		}
 		c.line += lineEnds(c.raw)
+		c.whole += int64(len(c.raw))
 		if state == csvComment || len(bytes.TrimRight(c.raw, "\r\n")) == 0 {
 			continue
 		}
@@ -69,6 +73,7 @@ func (c *csvReader) next() (csvRow, error) {
 // read reads one row. over says that it came to the row's end, by a line's end or the file's.
 func (c *csvReader) read() (state int, over bool, err error) {
 	c.raw, c.text, c.ends = c.raw[:0], c.text[:0], c.ends[:0]
+	lines := c.returned <= 16*int64(c.most)+8*c.whole // Else too much was read more than once, and a quote ends with its line.
 	for len(c.raw) <= c.most {
 		window, err := c.window()
 		if err != nil {
@@ -85,7 +90,10 @@ func (c *csvReader) read() (state int, over bool, err error) {
 				} else {
 					c.text = append(c.text, b)
 				}
-				continue
+				if lines || b != '\n' && b != '\r' {
+					continue
+				}
+				used, over = i+1, true
 			case b == '\n' || b == '\r':
 				used, over = i+1, true
 			case state == csvComment:
@@ -143,6 +151,7 @@ func (c *csvReader) fields() []string {
 
 // giveBack leaves out the first line of what was read; the rest is read again.
 func (c *csvReader) giveBack() error {
+	c.returned += int64(len(c.raw))
 	end := bytes.IndexAny(c.raw, "\r\n")
 	if end < 0 {
 		return c.skipLine()

@@ -118,6 +118,28 @@ func TestCSVRowsThatAreWrong(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 }
 
+// Lines that each would be in the quotes that the line before has left open are not read again and again.
+func TestCSVQuotesThatCost(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("a\"b,\"c\n", 20_000) + "x,y\n"
+	c := csvOf(text, 1<<14)
+	rows := allRows(t, c)
+	require.Len(t, rows, 20_001)
+	require.Error(t, rows[19_999].err)
+	require.Equal(t, []string{"x", "y"}, rows[20_000].fields)
+	require.Equal(t, 20_001, rows[20_000].line)
+	require.LessOrEqual(t, c.returned, 20*int64(c.most)+10*int64(len(text)))
+}
+
+// A row that is too long has the lines that it has.
+func TestCSVLineAfterALongRow(t *testing.T) {
+	t.Parallel()
+	rows := allRows(t, csvOf("a,\"1\n2\n3\",x"+strings.Repeat("y", 100)+"\nb,c\n", 50))
+	require.Len(t, rows, 2)
+	require.Error(t, rows[0].err)
+	require.Equal(t, 4, rows[1].line)
+}
+
 func FuzzCSVRows(f *testing.F) {
 	f.Add("a,\"b\n\"\"c\r\n\"d\n#e\n", 5)
 	f.Fuzz(func(t *testing.T, text string, most int) {

@@ -88,13 +88,13 @@ func (e *feedErrors) err() error {
 }
 
 // headOf is the beginning of a body, inflated.
-func headOf(body crawl.Body) ([]byte, bool, error) {
+func headOf(ctx context.Context, body crawl.Body) ([]byte, bool, error) {
 	f, err := body.Open()
 	if err != nil {
 		return nil, false, err
 	}
 	defer f.Close()
-	b, compressed, err := inflate(f)
+	b, compressed, err := inflate(ctx, f, 0)
 	if err != nil {
 		return nil, false, err
 	}

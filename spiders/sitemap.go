@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -28,7 +27,8 @@ type SitemapOptions struct {
 	Follow []string
 	// Alternates asks for the same pages in other languages too.
 	Alternates bool
-	// Since leaves out what was last changed before, sitemaps in an index too. What does not say when it changed is taken. Zero: nothing is left out.
+	// Since leaves out what was last changed before, sitemaps in an index too. What says a day or a month is taken if that had not ended by then, and so is what does not
+	// say when it changed. Zero: nothing is left out.
 	Since time.Time
 	// Filter is given each entry that is left, and reports whether to ask for it; it may change the entry. It runs while the sitemap is read, one entry after the other.
 	// nil: all are asked for.
@@ -52,7 +52,7 @@ type SitemapRule struct {
 // sitemapRoute is the route of sitemaps. It is stored with requests, so it must not change.
 const sitemapRoute = "+sitemap"
 
-// maxRobots is how much of a robots.txt is read.
+// maxRobots is how much of a robots.txt is read, in bytes, inflated.
 const maxRobots = 512 << 10
 
 // Sitemap is a spider that asks for what a site's sitemaps name: Scrapy's SitemapSpider. It reads XML sitemaps and indexes of them, lists of addresses, and feeds of RSS and Atom,
@@ -214,7 +214,7 @@ func (m *sitemaps) page(ctx context.Context, r *crawl.Response, out *crawl.Out) 
 		sitemaps: m, ctx: ctx, r: r, out: out, level: data.Level,
 		asked: stats.Counter("sitemap/url_count"), filtered: stats.Counter("sitemap/filtered_count"), skipped: stats.Counter("sitemap/skipped_count"),
 	}
-	t, err := openText(body, r.Header.Get("Content-Type"), max(m.opts.MaxSize, 0))
+	t, err := openText(ctx, body, r.Header.Get("Content-Type"), max(m.opts.MaxSize, 0))
 	if err == nil {
 		err = readSitemap(t.Reader, w.entry)
 	}
@@ -237,12 +237,15 @@ func (m *sitemaps) robots(ctx context.Context, r *crawl.Response, out *crawl.Out
 			return err
 		}
 		defer body.Close()
-		t, err := openText(io.LimitReader(body, maxRobots), "", 0)
+		t, err := openText(ctx, body, "", maxRobots)
 		if err != nil {
 			return err
 		}
 		for l, err := range lines(t.Reader) {
 			if err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
 				break // it is cut off, perhaps in the middle of something
 			}
 			key, value, ok := strings.Cut(l.text, ":")
@@ -326,7 +329,7 @@ func (w *sitemapWork) entry(e SitemapEntry) bool {
 		return true
 	}
 	e.Loc = req.URL.String()
-	if !e.LastMod.IsZero() && e.LastMod.Before(w.opts.Since) || w.opts.Filter != nil && !w.opts.Filter(w.ctx, &e) {
+	if !e.LastMod.IsZero() && !e.until.After(w.opts.Since) || w.opts.Filter != nil && !w.opts.Filter(w.ctx, &e) {
 		w.filtered.Add(1)
 		return true
 	}

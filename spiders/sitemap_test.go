@@ -105,6 +105,20 @@ func TestSitemap(t *testing.T) {
 			opts:  spiders.SitemapOptions{URLs: []string{site + "/sitemap.xml"}, Since: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), Alternates: true},
 			items: []string{"page /neu -1 ", "page /new -1 ", "page /undated -1 "}, asked: []string{"/neu", "/new", "/sitemap.xml", "/undated"},
 		},
+		"since a day that had begun": {
+			site: map[string]string{"/sitemap.xml": `<urlset><url><loc>/day</loc><lastmod>2024-01-05</lastmod></url><url><loc>/month</loc><lastmod>2024-01</lastmod></url>
+				<url><loc>/before</loc><lastmod>2024-01-04</lastmod></url><url><loc>/minute</loc><lastmod>2024-01-05T09:59Z</lastmod></url><url><loc>/then</loc><lastmod>2024-01-05T10:00:00Z</lastmod></url>
+				<url><loc>/year</loc><lastmod>2023</lastmod></url></urlset>`, "/day": "", "/month": "", "/then": ""},
+			opts:  spiders.SitemapOptions{URLs: []string{site + "/sitemap.xml"}, Since: time.Date(2024, 1, 5, 10, 0, 0, 0, time.UTC)},
+			items: []string{"page /day -1 ", "page /month -1 ", "page /then -1 "}, asked: []string{"/day", "/month", "/sitemap.xml", "/then"},
+		},
+		"robots.txt that is a bomb": {
+			site: map[string]string{
+				"/robots.txt":  zipped(zipped(strings.Repeat("# nothing\n", 60_000) + "Sitemap: /late.xml\n")),
+				"/sitemap.xml": urlset("/a"), "/late.xml": urlset("/b"), "/a": "", "/b": "",
+			},
+			opts: spiders.SitemapOptions{URLs: []string{site}}, items: []string{"page /a -1 "}, asked: []string{"/a", "/sitemap.xml"},
+		},
 		"filter": {
 			site: map[string]string{"/sitemap.xml": old, "/new2": ""},
 			opts: spiders.SitemapOptions{URLs: []string{site + "/sitemap.xml"}, Filter: func(_ context.Context, e *spiders.SitemapEntry) bool {

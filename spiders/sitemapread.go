@@ -14,7 +14,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// A SitemapEntry is one address of a sitemap, or of an index of them, and what is said of it.
+// A SitemapEntry is one address of a sitemap, or of an index of them, and what is said of it. Of alternates, images and videos the first 1,000 each are kept, which is what
+// Google reads of a page.
 type SitemapEntry struct {
 	// Loc is the address. Filter is given it absolute.
 	Loc string `json:"loc"`
@@ -35,7 +36,8 @@ type SitemapEntry struct {
 	// Nested says that it is a sitemap itself.
 	Nested bool `json:"nested,omitempty"`
 
-	line int
+	line  int
+	until time.Time // the end of what LastMod says: of that day, if it says no more
 }
 
 // A SitemapAlternate is a page in another language.
@@ -62,6 +64,9 @@ type SitemapNews struct {
 
 // maxToken is the largest piece of a sitemap: an address, a tag, a line. Addresses in sitemaps have at most 2,048 characters.
 const maxToken = 1 << 20
+
+// maxExtras is how many alternates, images or videos of one entry are kept.
+const maxExtras = 1000
 
 // readSitemap reads a sitemap entry by entry, until its end or until yield returns false. It is lenient: what is no markup is text, a missing end tag ends with its parent. An
 // error comes after all entries that were read before it, and says the line.
@@ -114,18 +119,23 @@ type sitemapReader struct {
 	line  int
 	yield func(SitemapEntry) bool
 
-	root  string        // "" before it
-	entry *SitemapEntry // nil outside of one
-	ext   string        // image, video or news, within one; "" outside
-	field string        // the element whose text is wanted, "" if none
-	text  []byte        // of field
+	root     string        // "" before it
+	prefixed bool          // the root's name is
+	entry    *SitemapEntry // nil outside of one
+	id       string        // the entry's, if it is an address
+	noLink   bool          // the guid that is being read says that it is none
+	extras   int           // bytes of the entry's extras
+	ext      string        // image, video or news, or the source of an article, within one; "" outside
+	ignored  bool          // ext is one too many
+	field    string        // the element whose text is wanted, "" if none
+	text     []byte        // of field
 }
 
 // sitemapNames are the elements that count, by themselves, so that a name costs no memory.
 var sitemapNames = func() map[string]string {
 	names := make(map[string]string)
 	for _, n := range strings.Fields(`urlset sitemapindex rss feed rdf url sitemap item entry image video news loc link guid id lastmod updated pubdate date published
-		changefreq priority title name language publication_date thumbnail_loc content_loc player_loc`) {
+		changefreq priority title name language publication_date source thumbnail_loc content_loc player_loc`) {
 		names[n] = n
 	}
 	return names
@@ -163,6 +173,7 @@ func (s *sitemapReader) read() error {
 			name := tagName(raw[1:])
 			local, prefixed := cutPrefix(name)
 			if s.root == "" {
+				s.prefixed = prefixed
 				if err := s.open(local, name); err != nil {
 					return err
 				}
@@ -172,8 +183,7 @@ func (s *sitemapReader) read() error {
 				return nil
 			}
 		case html.EndTagToken:
-			local, _ := cutPrefix(tagName(raw[2:]))
-			done, on := s.stop(local)
+			done, on := s.stop(cutPrefix(tagName(raw[2:])))
 			if done || !on {
 				return nil
 			}
@@ -227,7 +237,7 @@ func (s *sitemapReader) open(local string, name []byte) error {
 // end is told why there is no more.
 func (s *sitemapReader) end(err error) error {
 	s.field = "" // whose text is not whole
-	if s.entry != nil && s.entry.Loc != "" && !s.flush() {
+	if s.entry != nil && (s.entry.Loc != "" || s.id != "") && !s.flush() {
 		return nil
 	}
 	switch {
@@ -243,48 +253,87 @@ func (s *sitemapReader) end(err error) error {
 
 // flush hands the entry over.
 func (s *sitemapReader) flush() bool {
-	s.set()
+	s.leave()
 	e := s.entry
-	s.entry, s.ext = nil, ""
+	if e.Loc == "" {
+		e.Loc = s.id
+	}
+	s.entry, s.id, s.extras = nil, "", 0
 	return s.yield(*e)
+}
+
+// leave is told that what stands in an entry is over.
+func (s *sitemapReader) leave() {
+	s.set()
+	s.ext, s.ignored = "", false
+}
+
+// begins reports whether an element is an entry. Within an extension others of that name are not.
+func (s *sitemapReader) begins(local string, prefixed bool) bool {
+	return s.isEntry(local) && (s.ext == "" || prefixed == s.prefixed || s.root == "rdf")
 }
 
 // start is told of an element. It reports false if nobody wants more.
 func (s *sitemapReader) start(local string, prefixed, empty bool, line int) bool {
 	switch {
 	case local == "":
-	case s.ext == "" && s.isEntry(local):
+	case s.begins(local, prefixed):
 		if s.entry != nil && !s.flush() { // its end was forgotten
 			return false
 		}
 		s.entry = &SitemapEntry{Nested: local == "sitemap", line: line}
 	case s.entry == nil:
 	case local == "link" && s.ext == "" && s.link():
-	case s.ext == "" && prefixed && (local == "image" || local == "video" || local == "news"):
-		s.set()
-		switch s.ext = local; local {
-		case "video":
-			s.entry.Videos = append(s.entry.Videos, SitemapVideo{})
-		case "news":
-			s.entry.News = new(SitemapNews)
+	case prefixed && (local == "image" || local == "video" || local == "news"), local == "source" && s.isFeed():
+		if s.leave(); !empty {
+			s.extend(local)
 		}
 	case !empty:
-		s.set()
+		if s.set(); local == "lastmod" || local == "changefreq" || local == "priority" { // which no extension has: its end was forgotten
+			s.leave()
+		}
 		s.field = local
+		s.noLink = local == "guid" && s.saysNoLink()
 	}
 	return true
 }
 
+// isFeed reports whether it is RSS or Atom.
+func (s *sitemapReader) isFeed() bool { return s.root == "feed" || s.root == "rss" || s.root == "rdf" }
+
+// extend is told that an extension begins.
+func (s *sitemapReader) extend(local string) {
+	s.ext = local
+	switch e := s.entry; local {
+	case "video":
+		if s.ignored = len(e.Videos) == maxExtras; !s.ignored {
+			e.Videos = append(e.Videos, SitemapVideo{})
+		}
+	case "news":
+		e.News = new(SitemapNews)
+	}
+}
+
+// saysNoLink reads the attributes of a guid.
+func (s *sitemapReader) saysNoLink() bool {
+	for _, more := s.z.TagName(); more; {
+		var key, value []byte
+		if key, value, more = s.z.TagAttr(); string(key) == "ispermalink" {
+			return strings.EqualFold(strings.TrimSpace(string(value)), "false")
+		}
+	}
+	return false
+}
+
 // stop is told of an element's end. done says that it was the root's; on is false if nobody wants more.
-func (s *sitemapReader) stop(local string) (done, on bool) {
+func (s *sitemapReader) stop(local string, prefixed bool) (done, on bool) {
 	switch {
 	case local == "":
 	case local == s.field:
 		s.set()
 	case local == s.ext:
-		s.set()
-		s.ext = ""
-	case s.entry != nil && s.ext == "" && s.isEntry(local):
+		s.leave()
+	case s.entry != nil && s.begins(local, prefixed):
 		return false, s.flush()
 	case local == s.root:
 		if s.entry != nil {
@@ -317,26 +366,34 @@ func (s *sitemapReader) link() bool {
 	}
 	switch {
 	case href == "":
-	case s.root == "feed" || s.root == "rss" || s.root == "rdf":
+	case s.isFeed():
 		if s.entry.Loc == "" && (rel == "" || strings.EqualFold(rel, "alternate")) {
 			s.entry.Loc = href
 		}
-	case rel == "" || strings.EqualFold(rel, "alternate"):
+	case (rel == "" || strings.EqualFold(rel, "alternate")) && len(s.entry.Alternates) < maxExtras && s.room(len(lang)+len(href)):
 		s.entry.Alternates = append(s.entry.Alternates, SitemapAlternate{Lang: lang, URL: href})
 	}
 	return true
+}
+
+// room reports whether n more bytes of extras are kept: of one entry as many as of one text.
+func (s *sitemapReader) room(n int) bool {
+	s.extras += n
+	return s.extras <= maxToken
 }
 
 // set keeps the text of the field, if there is one: its element ends.
 func (s *sitemapReader) set() {
 	name, value, e := s.field, string(bytes.TrimSpace(s.text)), s.entry
 	s.field, s.text = "", s.text[:0]
-	if name == "" {
+	if name == "" || s.ignored || s.ext != "" && !s.room(len(value)) {
 		return
 	}
 	switch s.ext {
+	case "source":
+		return
 	case "image":
-		if name == "loc" && value != "" {
+		if name == "loc" && value != "" && len(e.Images) < maxExtras {
 			e.Images = append(e.Images, value)
 		}
 		return
@@ -360,7 +417,7 @@ func (s *sitemapReader) set() {
 		case "language":
 			e.News.Language = value
 		case "publication_date":
-			e.News.Published = sitemapTime(value)
+			e.News.Published, _ = sitemapTime(value)
 		case "title":
 			e.News.Title = value
 		}
@@ -371,17 +428,17 @@ func (s *sitemapReader) set() {
 		if e.Loc == "" {
 			e.Loc = value
 		}
-	case "guid", "id": // which are addresses often, where there is no link
-		if e.Loc == "" && strings.Contains(value, "://") {
-			e.Loc = value
+	case "guid", "id": // which are addresses often, and count where there is no link
+		if s.id == "" && !s.noLink && strings.Contains(value, "://") {
+			s.id = value
 		}
 	case "lastmod", "updated", "pubdate", "date":
-		if t := sitemapTime(value); !t.IsZero() {
-			e.LastMod = t
+		if t, until := sitemapTime(value); !t.IsZero() {
+			e.LastMod, e.until = t, until
 		}
 	case "published":
 		if e.LastMod.IsZero() {
-			e.LastMod = sitemapTime(value)
+			e.LastMod, e.until = sitemapTime(value)
 		}
 	case "changefreq":
 		e.ChangeFreq = value
@@ -454,15 +511,67 @@ func reference(name string) rune {
 	return rune(n)
 }
 
-// sitemapTime understands W3C's dates, which sitemaps have, RSS's, and those that are nearly some. What has no zone is UTC.
-func sitemapTime(s string) time.Time {
-	for _, layout := range []string{
-		time.DateOnly, time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z07:00", time.DateTime, "2006-01-02 15:04",
-		"2006-01", "2006", time.RFC1123Z, time.RFC1123, "Mon, 2 Jan 2006 15:04:05 -0700", "Mon, 2 Jan 2006 15:04:05 MST", "2 Jan 2006 15:04:05 -0700",
-	} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC()
+// sitemapTime understands W3C's dates, which sitemaps have, RSS's, and those that are nearly some. What has no zone is UTC. until is the end of the year, month, day, minute or
+// second that is said.
+func sitemapTime(s string) (t, until time.Time) {
+	if day, rest, ok := strings.Cut(s, ","); ok && isWord(day) {
+		s = strings.TrimSpace(rest)
+	}
+	if i := strings.LastIndexByte(s, ' '); i >= 0 && isWord(s[i+1:]) {
+		offset, ok := zones[strings.ToUpper(s[i+1:])]
+		if !ok {
+			return t, until
+		}
+		s = strings.TrimSpace(s[:i]) + " " + offset
+	}
+	for _, l := range timeLayouts {
+		if t, err := time.Parse(l.layout, s); err == nil {
+			t = t.UTC()
+			return t, l.end(t)
 		}
 	}
-	return time.Time{}
+	return t, until
+}
+
+func isWord(s string) bool {
+	for _, c := range []byte(s) {
+		if c|0x20 < 'a' || c|0x20 > 'z' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// zones are those that have names in RFC 822. Package time takes any name for UTC.
+var zones = map[string]string{
+	"UT": "+0000", "UTC": "+0000", "GMT": "+0000", "Z": "+0000",
+	"EST": "-0500", "EDT": "-0400", "CST": "-0600", "CDT": "-0500", "MST": "-0700", "MDT": "-0600", "PST": "-0800", "PDT": "-0700",
+}
+
+// timeLayouts are how times are written, and where what they say ends.
+var timeLayouts = func() (all []timeLayout) {
+	second := func(t time.Time) time.Time { return t.Add(time.Second) }
+	minute := func(t time.Time) time.Time { return t.Add(time.Minute) }
+	for _, l := range []struct {
+		end     func(time.Time) time.Time
+		layouts []string
+	}{
+		{func(t time.Time) time.Time { return t.AddDate(0, 0, 1) }, []string{time.DateOnly, "2 Jan 2006"}},
+		{second, []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05 -0700", time.DateTime}},
+		{minute, []string{"2006-01-02T15:04Z07:00", "2006-01-02 15:04"}},
+		{func(t time.Time) time.Time { return t.AddDate(0, 1, 0) }, []string{"2006-01"}},
+		{func(t time.Time) time.Time { return t.AddDate(1, 0, 0) }, []string{"2006"}},
+		{second, []string{"2 Jan 2006 15:04:05 -0700", "2 Jan 06 15:04:05 -0700", "2 Jan 2006 15:04:05"}},
+		{minute, []string{"2 Jan 2006 15:04 -0700", "2 Jan 06 15:04 -0700"}},
+	} {
+		for _, layout := range l.layouts {
+			all = append(all, timeLayout{layout, l.end})
+		}
+	}
+	return all
+}()
+
+type timeLayout struct {
+	layout string
+	end    func(time.Time) time.Time
 }

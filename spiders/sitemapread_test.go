@@ -3,6 +3,7 @@ package spiders
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 func readAll(t testing.TB, body, contentType string) ([]SitemapEntry, error) {
 	t.Helper()
 	var all []SitemapEntry
-	txt, err := openText(strings.NewReader(body), contentType, 0)
+	txt, err := openText(context.Background(), strings.NewReader(body), contentType, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +77,9 @@ func TestReadSitemapWhole(t *testing.T) {
  <url><loc><![CDATA[http://www.example.com/cdata?a&b]]></loc></url>
 </urlset> <url><loc>http://after/</loc></url>`, "")
 	require.NoError(t, err)
+	for i := range entries {
+		entries[i].until = time.Time{}
+	}
 	require.Equal(t, []SitemapEntry{
 		{
 			Loc: "http://www.example.com/?a=1&b=%20&c='2", LastMod: time.Date(2025, 3, 4, 3, 6, 0, 0, time.UTC), ChangeFreq: "daily", Priority: 0.8, line: 4,
@@ -119,8 +123,17 @@ func TestReadSitemapForms(t *testing.T) {
 			<item><guid isPermaLink="true">http://a/2</guid></item><item><atom:link href="http://a/3" rel="self"/><link>http://a/4</link></item></channel></rss>`, "", "http://a/1 http://a/2 http://a/4"},
 		"rss, an empty title":    {`<rss><item><title/><link>http://a/1</link></item><item><title>x<link>http://a/2</link></item></rss>`, "", "http://a/1 http://a/2"},
 		"lines, gzip and a tail": {gzipped("http://a/1\n") + "a tail of some length", "", "http://a/1"},
-		"rdf":                    {`<rdf:RDF><item rdf:about="x"><link>http://a/1</link></item></rdf:RDF>`, "", "http://a/1"},
-		"atom":                   {`<feed><link href="http://site/"/><entry><link rel="edit" href="http://e/"/><link rel="alternate" href="http://a/1"/><id>tag:x</id><updated>2025-03-04T05:06:07Z</updated></entry></feed>`, "", "http://a/1"},
+		"rss, an empty image":    {`<rss><item><itunes:image href="i.png"/><link>http://a/1</link></item><item><link>http://a/2</link></item></rss>`, "", "http://a/1 http://a/2"},
+		"an empty extension":     {`<urlset><url><image:image/><video:video/><news:news/><loc>http://a/1</loc></url><url><loc>http://a/2</loc></url></urlset>`, "", "http://a/1 http://a/2"},
+		"an extension without its end": {`<urlset><url><loc>http://a/1</loc><image:image><image:loc>http://i/1</image:loc></url><url><loc>http://a/2</loc><video:video><url><loc>http://a/3</loc></url></urlset>`,
+			"", "http://a/1 http://a/2 http://a/3"},
+		"rss, a guid before the link": {`<rss><item><guid>http://a/?p=1</guid><link>http://a/1</link></item><item><guid isPermaLink="False">http://a/?p=2</guid></item>
+			<item><guid isPermaLink="true">http://a/3</guid></item></rss>`, "", "http://a/1  http://a/3"},
+		"rss, a source": {`<rss><item><source url="http://other/"/><source url="http://other/">Other <link>http://other/</link></source><link>http://a/1</link></item></rss>`, "", "http://a/1"},
+		"atom, a source": {`<feed><entry><id>http://id/1</id><source><id>http://other/</id><link href="http://other/x"/><updated>2020</updated></source><link href="http://a/1"/></entry>
+			<entry><source><id>http://other/</id></entry><entry><id>http://id/3</id></entry></feed>`, "", "http://a/1  http://id/3"},
+		"rdf":  {`<rdf:RDF><item rdf:about="x"><link>http://a/1</link></item></rdf:RDF>`, "", "http://a/1"},
+		"atom": {`<feed><link href="http://site/"/><entry><link rel="edit" href="http://e/"/><link rel="alternate" href="http://a/1"/><id>tag:x</id><updated>2025-03-04T05:06:07Z</updated></entry></feed>`, "", "http://a/1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -165,6 +178,38 @@ func TestReadSitemapErrors(t *testing.T) {
 	}
 }
 
+// What was forgotten to be closed takes what is its own with it, and no more.
+func TestReadSitemapExtensionsWithoutTheirEnds(t *testing.T) {
+	t.Parallel()
+	entries, err := readAll(t, `<urlset><url><loc>http://a/1</loc><image:image><image:loc>http://i/1</image:loc><image:image><image:loc>http://i/2</image:loc><video:video><video:title>V</video:title>
+		<lastmod>2025</lastmod><priority>0.5</priority></url></urlset>`, "")
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.Equal(t, []string{"http://i/1", "http://i/2"}, entries[0].Images)
+	require.Equal(t, []SitemapVideo{{Title: "V"}}, entries[0].Videos)
+	require.Equal(t, 2025, entries[0].LastMod.Year())
+	require.Equal(t, 0.5, entries[0].Priority)
+}
+
+// An entry travels with its request, so it is of a bounded size.
+func TestReadSitemapLargeEntry(t *testing.T) {
+	t.Parallel()
+	many := func(s string) string { return strings.Repeat(s, 1500) }
+	entries, err := readAll(t, "<urlset><url><loc>http://a/1</loc>"+many(`<image:image><image:loc>http://i/</image:loc></image:image>`)+
+		many(`<video:video><video:title>x</video:title></video:video>`)+many(`<xhtml:link href="http://l/"/>`)+"</url></urlset>", "")
+	require.NoError(t, err)
+	require.Len(t, entries[0].Images, 1000)
+	require.Len(t, entries[0].Videos, 1000)
+	require.Len(t, entries[0].Alternates, 1000)
+	long := strings.Repeat("x", 100_000)
+	entries, err = readAll(t, "<urlset><url><loc>http://a/1</loc>"+strings.Repeat(`<image:image><image:loc>`+long+`</image:loc></image:image><xhtml:link href="`+long+`"/>`, 100)+
+		"</url><url><loc>http://a/2</loc><image:image><image:loc>http://i/</image:loc></image:image></url></urlset>", "")
+	require.NoError(t, err)
+	require.Len(t, entries[0].Images, 5)
+	require.Len(t, entries[0].Alternates, 5)
+	require.Len(t, entries[1].Images, 1)
+}
+
 // Half a date is none.
 func TestReadSitemapCutInADate(t *testing.T) {
 	t.Parallel()
@@ -180,7 +225,7 @@ func TestReadSitemapStops(t *testing.T) {
 		`<urlset><url><loc>http://a/1</loc></url><url><loc>http://a/2</loc></url><broken`, "http://a/1\nhttp://a/2\n",
 		`<urlset><url><loc>http://a/1<url><loc>http://a/2`,
 	} {
-		txt, err := openText(strings.NewReader(body), "", 0)
+		txt, err := openText(context.Background(), strings.NewReader(body), "", 0)
 		require.NoError(t, err)
 		n := 0
 		require.NoError(t, readSitemap(txt.Reader, func(SitemapEntry) bool { n++; return false }))
@@ -191,11 +236,15 @@ func TestReadSitemapStops(t *testing.T) {
 func TestSitemapTime(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"2025-03-04": "2025-03-04T00:00:00Z", "2025-03": "2025-03-01T00:00:00Z", "2025": "2025-01-01T00:00:00Z", "2025-03-04T05:06:07.891+01:00": "2025-03-04T04:06:07.891Z",
-		"2025-03-04T05:06Z": "2025-03-04T05:06:00Z", "2025-03-04 05:06:07": "2025-03-04T05:06:07Z", "2025-03-04T05:06:07+0200": "2025-03-04T03:06:07Z",
-		"Tue, 4 Mar 2025 05:06:07 +0100": "2025-03-04T04:06:07Z", "yesterday": "0001-01-01T00:00:00Z", "": "0001-01-01T00:00:00Z",
+		"2025-03-04": "2025-03-04T00:00:00Z 24h0m0s", "2025-02": "2025-02-01T00:00:00Z 672h0m0s", "2025": "2025-01-01T00:00:00Z 8760h0m0s",
+		"2025-03-04T05:06:07.891+01:00": "2025-03-04T04:06:07.891Z 1s", "2025-03-04T05:06Z": "2025-03-04T05:06:00Z 1m0s", "2025-03-04 05:06:07": "2025-03-04T05:06:07Z 1s",
+		"2025-03-04T05:06:07+0200": "2025-03-04T03:06:07Z 1s", "2025-03-04 05:06:07 +0200": "2025-03-04T03:06:07Z 1s", "2025-03-04 05:06:07 UTC": "2025-03-04T05:06:07Z 1s",
+		"Tue, 4 Mar 2025 05:06:07 +0100": "2025-03-04T04:06:07Z 1s", "Tue, 04 Mar 2025 05:06:07 GMT": "2025-03-04T05:06:07Z 1s", "Tuesday, 4 Mar 25 05:06 pdt": "2025-03-04T12:06:00Z 1m0s",
+		"Tue, 04 Mar 2025 05:06:07 EST": "2025-03-04T10:06:07Z 1s", "4 Mar 2025 05:06:07 PST": "2025-03-04T13:06:07Z 1s", "Tue, 04 Mar 2025": "2025-03-04T00:00:00Z 24h0m0s",
+		"Tue, 04 Mar 2025 05:06:07 XYZ": "0001-01-01T00:00:00Z 0s", "yesterday": "0001-01-01T00:00:00Z 0s", "": "0001-01-01T00:00:00Z 0s",
 	} {
-		require.Equal(t, want, sitemapTime(in).Format(time.RFC3339Nano), in)
+		begin, end := sitemapTime(in)
+		require.Equal(t, want, begin.Format(time.RFC3339Nano)+" "+end.Sub(begin).String(), in)
 	}
 }
 
@@ -230,7 +279,7 @@ func (e *endless) Read(p []byte) (int, error) {
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	for _, most := range []int64{200, 70 << 10} {
-		txt, err := openText(&endless{left: 1 << 20}, "", most)
+		txt, err := openText(context.Background(), &endless{left: 1 << 20}, "", most)
 		require.NoError(t, err)
 		n := 0
 		err = readSitemap(txt.Reader, func(SitemapEntry) bool { n++; return true })
@@ -241,11 +290,30 @@ func TestTooLarge(t *testing.T) {
 	whole, err := io.ReadAll(&endless{left: 1000})
 	require.NoError(t, err)
 	for most, want := range map[int64]bool{int64(len(whole)): false, int64(len(whole)) - 1: true} {
-		txt, err := openText(bytes.NewReader(whole), "", most)
+		txt, err := openText(context.Background(), bytes.NewReader(whole), "", most)
 		require.NoError(t, err)
 		_, err = io.ReadAll(txt)
 		require.Equal(t, want, err != nil, most)
 	}
+}
+
+// What is compressed more than once, and is no text, comes to an end too.
+func TestInflateNothing(t *testing.T) {
+	t.Parallel()
+	nothing := append([]byte(gzipped("")[:10]), bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, 1<<20)...) // blocks of no bytes
+	_, err := openText(context.Background(), strings.NewReader(gzipped(string(nothing))), "", 1<<20)
+	require.ErrorIs(t, err, errTooLarge)
+}
+
+func TestOpenTextEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	txt, err := openText(ctx, strings.NewReader(gzipped(strings.Repeat("x", 1<<20))), "", 0)
+	require.NoError(t, err)
+	cancel()
+	n, err := io.Copy(io.Discard, txt)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Less(t, n, int64(1<<20))
 }
 
 func FuzzReadSitemap(f *testing.F) {
@@ -273,7 +341,7 @@ func BenchmarkReadSitemap(b *testing.B) {
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
-				txt, err := openText(bytes.NewReader(raw), "", 1<<30)
+				txt, err := openText(context.Background(), bytes.NewReader(raw), "", 1<<30)
 				if err == nil {
 					err = readSitemap(txt.Reader, func(SitemapEntry) bool { n++; return true })
 				}

@@ -99,3 +99,36 @@ func TestStdinInAJob(t *testing.T) {
 	require.GreaterOrEqual(t, again.Stats.Int("dupefilter/filtered"), int64(100))
 	require.EqualValues(t, 1000, again.Stats.Int("urls/line_count"))
 }
+
+// From where a list was left, what was added to it since is read, also if its last line had no end.
+func TestRowsFromWhereAListWasLeft(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ was, added, want string }{
+		"l.txt":   {"http://a.test/1", "", ""},
+		"lf.txt":  {"http://a.test/1", "\nhttp://a.test/2\n", "http://a.test/2"},
+		"cr.txt":  {"http://a.test/1\r\n", "http://a.test/2", "http://a.test/2"},
+		"l.jsonl": {`{"url":"http://a.test/1"}`, "\n" + `{"url":"http://a.test/2"}`, "http://a.test/2"},
+		"l.csv":   {"url\r\nhttp://a.test/1", "\r\nhttp://a.test/2", "http://a.test/2"},
+		"q.csv":   {"url\n\"http://a.test/1\"", "\nhttp://a.test/2\n", "http://a.test/2"},
+		"bad.txt": {"http://a.test/1", "2\nhttp://a.test/2\n", "no line begins where it left off"},
+	} {
+		read := func(text string, from urlCursor) (last urlRow, urls []string, err error) {
+			u := &urlList{URLList: URLList{Path: name, Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}}
+			err = u.rows(t.Context(), from, func(r urlRow) bool {
+				last = r
+				urls = append(urls, r.url)
+				return true
+			})
+			return last, urls, err
+		}
+		last, urls, err := read(c.was, urlCursor{})
+		require.NoError(t, err, name)
+		require.Equal(t, []string{"http://a.test/1"}, urls, name)
+		_, urls, err = read(c.was+c.added, urlCursor{Offset: last.end, Line: last.endLine})
+		if err != nil {
+			urls = append(urls, err.Error())
+		}
+		require.Contains(t, strings.Join(urls, " "), c.want, name)
+		require.Equal(t, c.want == "", len(urls) == 0, name)
+	}
+}

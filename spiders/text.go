@@ -3,6 +3,7 @@ package spiders
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,10 +31,10 @@ type text struct {
 // maxGzips is how often a stream may be compressed: files that are sent with Content-Encoding too, by servers that do not say so.
 const maxGzips = 3
 
-// openText reads r, which may be compressed by gzip and of any charset. most is how many bytes of it are read, inflated; 0 is no limit. The charset is that of a byte order
-// mark, else the one that contentType names, else that of an XML declaration, else UTF-8, which is not checked.
-func openText(r io.Reader, contentType string, most int64) (*text, error) {
-	b, compressed, err := inflate(r)
+// openText reads r, which may be compressed by gzip and of any charset, until ctx ends. most is how many bytes of it are read, inflated; 0 is no limit. The charset is that of
+// a byte order mark, else the one that contentType names, else that of an XML declaration, else UTF-8, which is not checked.
+func openText(ctx context.Context, r io.Reader, contentType string, most int64) (*text, error) {
+	b, compressed, err := inflate(ctx, r, most)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +62,9 @@ func openText(r io.Reader, contentType string, most int64) (*text, error) {
 	return t, nil
 }
 
-// inflate reads r, which may be compressed by gzip.
-func inflate(r io.Reader) (b *bufio.Reader, compressed bool, err error) {
-	b = bufio.NewReaderSize(r, 64<<10)
+// inflate reads r, which may be compressed by gzip, until ctx ends. most is how much of what is compressed again is read, 0 is no limit: that may be very much, and no text.
+func inflate(ctx context.Context, r io.Reader, most int64) (b *bufio.Reader, compressed bool, err error) {
+	b = bufio.NewReaderSize(ended{ctx, r}, 64<<10)
 	for range maxGzips {
 		if head, _ := b.Peek(3); !bytes.Equal(head, []byte{0x1f, 0x8b, 8}) {
 			break
@@ -72,10 +73,30 @@ func inflate(r io.Reader) (b *bufio.Reader, compressed bool, err error) {
 		if err != nil {
 			return nil, true, fmt.Errorf("inflate: %w", err)
 		}
-		b = bufio.NewReaderSize(gunzipped{z}, 64<<10)
+		var inner io.Reader = ended{ctx, gunzipped{z}}
+		if most > 0 {
+			inner = &bounded{r: inner, left: most + compression, most: most}
+		}
+		b = bufio.NewReaderSize(inner, 64<<10)
 		compressed = true
 	}
 	return b, compressed, nil
+}
+
+// compression is what may make a stream larger.
+const compression = 64 << 10
+
+// ended reads until ctx ends.
+type ended struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (e ended) Read(p []byte) (int, error) {
+	if err := e.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return e.r.Read(p)
 }
 
 var xmlEncoding = regexp.MustCompile(`^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._:-]+)["']`)

@@ -199,7 +199,9 @@ func (u *urlList) start(ctx context.Context, out *crawl.Out) (on bool, err error
 		return false, ctx.Err()
 	case err != nil:
 		return false, fmt.Errorf("list of URLs %s: %w", u.name(), err)
-	case read > 0 && bad == read && !resumed:
+	case read == 0 && on && !resumed:
+		return false, fmt.Errorf("list of URLs %s: it has no address", u.name())
+	case bad == read && on && !resumed:
 		return false, fmt.Errorf("list of URLs %s: none of its %d lines has an address", u.name(), bad)
 	}
 	return on, nil

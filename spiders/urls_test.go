@@ -118,6 +118,9 @@ func TestURLsErrors(t *testing.T) {
 		want       string
 	}{
 		"no address in any line": {file: "page.html", text: "<!doctype html>\n<p>Not found\n", want: "none of its 2 lines has an address"},
+		"comments alone":         {file: "l", text: "# nothing\n", want: "it has no address"},
+		"empty":                  {file: "l", want: "it has no address"},
+		"a header alone":         {file: "l.csv", text: "url\n", want: "it has no address"},
 		"no such column":         {file: "l.csv", text: "id,link\n1,http://a.test/\n", want: `it has no column "url" (columns: id, link)`},
 		"empty table":            {file: "l.csv", want: "it is empty: it has no header"},
 		"open quote":             {file: "l.csv", text: "url,x\nhttp://a.test/1,\"" + strings.Repeat("x\n", 1<<20), want: "line 2: a row of more than 1048576 bytes: is there a quote that is not closed?"},
@@ -133,13 +136,6 @@ func TestURLsErrors(t *testing.T) {
 			require.Contains(t, said[0].ContextMap()["error"], "list of URLs "+c.list.Path+": "+c.want)
 		})
 	}
-}
-
-func TestURLsEmpty(t *testing.T) {
-	t.Parallel()
-	res := crawltest.Run(t, spiders.URLs(crawl.Spider{Name: "list", Parse: row, StartURLs: []string{"http://b.test/"}}, spiders.URLList{Path: file(t, "l", "# nothing\n")}), crawl.Settings{}, anything())
-	require.Equal(t, "finished", res.Reason)
-	require.Equal(t, []string{"http://b.test/"}, items(res))
 }
 
 func TestURLsVerify(t *testing.T) {
@@ -245,6 +241,49 @@ func TestURLsGoOn(t *testing.T) {
 				last := read[len(read)-1]
 				require.Less(t, last, int64(len(c.text))/2, "the last run reads the rest alone")
 			}
+		})
+	}
+}
+
+// A list whose last line has no end, and is a checkpoint, is at its end there.
+func TestURLsGoOnAtTheEnd(t *testing.T) {
+	t.Parallel()
+	var lines, rows []string
+	for i := range 500 { // as many as lie between two checkpoints
+		lines = append(lines, fmt.Sprintf("http://a.test/%d", i))
+		rows = append(rows, fmt.Sprintf("http://a.test/%d,x", i))
+	}
+	text, table := strings.Join(lines, "\n"), "url,x\r\n"+strings.Join(rows, "\r\n")
+	for name, text := range map[string]string{"l.txt": text, "l.txt.gz": zipped(text), "l.csv": table} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := file(t, name, text)
+			settings := crawl.Settings{
+				Job: crawl.JobSettings{Dir: filepath.Join(t.TempDir(), "job"), MinFree: -1}, Parts: crawl.Parts{Job: jobdir.Open}, Start: crawl.StartSettings{Ahead: 20},
+			}
+			own := crawl.Spider{Name: "list", Parse: row}
+			for i := range 400 { // which are still to come when the list has been read
+				own.StartURLs = append(own.StartURLs, fmt.Sprintf("http://a.test/own/%d", i))
+			}
+			asked := make(map[string]struct{})
+			for _, reason := range []string{"a bit", "finished"} {
+				run, n, made := settings, 0, make(chan *engine.Engine, 1)
+				run.Trace.ResponseReceived = func(*crawl.Response) {
+					e := <-made
+					if n++; reason != "finished" && n == 510 {
+						e.Stop(reason)
+					}
+					made <- e
+				}
+				e, wait := crawltest.Start(t, spiders.URLs(own, spiders.URLList{Path: path}), run, anything())
+				made <- e
+				res := wait()
+				require.Equal(t, reason, res.Reason, "%v", res.Log.FilterMessage("start failed").All())
+				for _, u := range res.Asked {
+					asked[u] = struct{}{}
+				}
+			}
+			require.Len(t, asked, 900)
 		})
 	}
 }

@@ -66,7 +66,7 @@ func (u *urlList) jsonRow(text string, r *urlRow) bool {
 	switch {
 	case text == "":
 		return false
-	case !gjson.Valid(text):
+	case !json.Valid([]byte(text)): // gjson.Valid has no limit to the depth
 		r.err = fmt.Errorf("it is not JSON: %.40q", text)
 		return true
 	}
@@ -91,7 +91,7 @@ func (u *urlList) open(ctx context.Context, at urlCursor) (*openedText, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := openText(src, "", 0)
+	t, err := openText(ctx, src, "", 0)
 	if err == nil {
 		err = skipTo(src, t, at.Offset)
 	}
@@ -141,12 +141,19 @@ func skipTo(src io.Reader, t *text, offset int64) error {
 	} else if err != nil {
 		return err
 	}
-	if c, err := t.ReadByte(); err == io.EOF || err == nil && c != '\n' {
+	switch c, err := t.ReadByte(); {
+	case err == io.EOF:
 		return errChanged
-	} else if err != nil {
+	case err != nil || c == '\n':
 		return err
 	}
-	return nil
+	switch next, err := t.Peek(1); { // It was the last, without a line's end.
+	case err == io.EOF || err == nil && (next[0] == '\n' || next[0] == '\r'):
+		return nil
+	case err != nil:
+		return err
+	}
+	return errChanged
 }
 
 // table reads the rows of a table.

@@ -111,7 +111,7 @@ func (f *xmlFeed) read(ctx context.Context, feed *crawl.Response, out *crawl.Out
 
 // inflated is the response, or if it is compressed, one with what can be inflated of it. done lets go of it, and says why that is not all.
 func (f *xmlFeed) inflated(ctx context.Context, r *crawl.Response) (feed *crawl.Response, done func() error, err error) {
-	_, compressed, err := headOf(r.Body)
+	_, compressed, err := headOf(ctx, r.Body)
 	if err != nil || !compressed {
 		return r, func() error { return nil }, err
 	}
@@ -120,7 +120,7 @@ func (f *xmlFeed) inflated(ctx context.Context, r *crawl.Response) (feed *crawl.
 		return nil, nil, err
 	}
 	defer body.Close()
-	text, _, err := inflate(body)
+	text, _, err := inflate(ctx, body, feedSize(f.MaxSize))
 	if err != nil {
 		return nil, nil, err
 	}

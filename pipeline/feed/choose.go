@@ -1,12 +1,15 @@
 package feed
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/tidwall/gjson"
 
 	"github.com/tulle-go/tulle/crawl"
 )
@@ -28,7 +31,43 @@ func settle(conf crawl.Feed, env *crawl.Env) (crawl.Feed, error) {
 	if err := settleFields(&conf); err != nil {
 		return conf, err
 	}
-	return conf, settleItems(&conf, env.Spider)
+	if err := settleItems(&conf, env.Spider); err != nil || len(conf.Rename) == 0 || len(conf.Fields) > 0 {
+		return conf, err
+	}
+	for _, item := range conf.Items {
+		b, err := json.Marshal(item)
+		if err != nil {
+			b = nil // the types that write themselves are not asked: each item is looked at
+		}
+		if err := collision(conf.Rename, fieldNames(item, b)); err != nil {
+			return conf, fmt.Errorf("items of type %T: %w", item, err)
+		}
+	}
+	return conf, nil
+}
+
+// collision is an error if a field gets the name of another one, which keeps it. names are those that an item has.
+func collision(rename map[string]string, names []string) error {
+	for _, name := range slices.Sorted(maps.Keys(rename)) {
+		to := rename[name]
+		if _, leaves := rename[to]; !leaves && slices.Contains(names, name) && slices.Contains(names, to) {
+			return fmt.Errorf("the fields %q and %q would both be called %q", to, name, to)
+		}
+	}
+	return nil
+}
+
+// collides is an error if two of an item's fields get one name. Where the fields are chosen that was seen before the crawl.
+func (f *feed) collides(encoded []byte) error {
+	if len(f.conf.Rename) == 0 || len(f.conf.Fields) > 0 || encoded[0] != '{' {
+		return nil
+	}
+	var names []string
+	gjson.ParseBytes(encoded).ForEach(func(k, _ gjson.Result) bool {
+		names = append(names, k.String())
+		return true
+	})
+	return collision(f.conf.Rename, names)
 }
 
 // settleFields takes new names out of Fields ("price=Price") and puts them into Rename.
@@ -80,6 +119,9 @@ func settleItems(conf *crawl.Feed, spider *crawl.Spider) error {
 	}
 	if len(conf.Items) > 0 {
 		examples = conf.Items
+	}
+	if n := slices.Index(examples, nil); n >= 0 {
+		return fmt.Errorf("items: number %d is nil: want an example such as Book{}", n+1)
 	}
 	if len(conf.Types) == 0 || len(examples) == 0 {
 		conf.Items = examples

@@ -125,3 +125,75 @@ func TestExamples(t *testing.T) {
 		require.NoError(t, s.Undo())
 	}
 }
+
+// TestRenamedOverAnother would give two fields one name. It is found before the crawl if the items' types are known, and else the item fails: no value is lost.
+func TestRenamedOverAnother(t *testing.T) {
+	t.Parallel()
+	type priced struct {
+		Price int    `json:"price"`
+		Title string `json:"title,omitempty"`
+	}
+	const want = `the fields "title" and "price" would both be called "title"`
+	for _, file := range []string{"f.csv", "f.jsonl", "f.json", "f.xml"} {
+		conf := crawl.Feed{URI: filepath.Join(t.TempDir(), file), Rename: map[string]string{"price": "title"}}
+		env, _ := environment(t)
+		s := start(t, env, conf)
+		_, err := s.Process(t.Context(), map[string]any{"price": 1, "title": "x"})
+		require.EqualError(t, err, "feed "+conf.URI+": item of type map[string]interface {}: "+want)
+		write(t, s, map[string]any{"price": 1})
+		require.NoError(t, s.Close())
+		require.Equal(t, run(t, crawl.Feed{URI: filepath.Join(t.TempDir(), file)}, map[string]any{"title": 1}), read(t, conf.URI))
+
+		env, _ = environment(t)
+		env.Spider.Items = []any{review{}, &priced{}}
+		_, err = Open(t.Context(), env, []crawl.Feed{conf})
+		require.EqualError(t, err, "feed "+conf.URI+": items of type *feed.priced: "+want)
+		conf.Rename, conf.Overwrite = map[string]string{"price": "title", "title": "price"}, true
+		s = start(t, env, conf)
+		write(t, s, &priced{Price: 1, Title: "x"})
+		require.NoError(t, s.Close())
+		conf.Rename, conf.Types = map[string]string{"price": "title"}, []string{"review"}
+		require.NoError(t, start(t, env, conf).Close(), "the feed gets none of them")
+	}
+}
+
+// TestOneFeedPanics has a filter, a format or an item panic. Other feeds get the item.
+func TestOneFeedPanics(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	env, _ := environment(t)
+	env.Settings.Parts.Formats = map[string]crawl.FeedFormat{"own": func(crawl.Feed) (crawl.FeedEncoder, error) { return &panics{}, nil }}
+	s := start(t, env,
+		crawl.Feed{URI: filepath.Join(dir, "a.jsonl"), Filter: func(item any) bool { return item.(map[string]any) != nil }},
+		crawl.Feed{URI: filepath.Join(dir, "b.own")}, crawl.Feed{URI: filepath.Join(dir, "c.jsonl")}, crawl.Feed{URI: filepath.Join(dir, "d.json")})
+	_, err := s.Process(t.Context(), review{2})
+	require.ErrorAs(t, err, new(*crawl.PanicError))
+	require.ErrorContains(t, err, "feed "+filepath.Join(dir, "a.jsonl")+": panic: interface conversion: ")
+	require.ErrorContains(t, err, "feed "+filepath.Join(dir, "b.own")+": panic: boom")
+	require.NotContains(t, err.Error(), "c.jsonl")
+	_, err = s.Process(t.Context(), writtenWithPanic{})
+	require.ErrorContains(t, err, "feed "+filepath.Join(dir, "c.jsonl")+": item of type feed.writtenWithPanic: panic: no JSON")
+	require.ErrorContains(t, err, "feed "+filepath.Join(dir, "d.json")+": item of type feed.writtenWithPanic: panic: no JSON", "the second one to ask")
+	require.NoError(t, s.Close())
+	require.Equal(t, "{\"stars\":2}\n", read(t, filepath.Join(dir, "c.jsonl")))
+	require.Equal(t, "[\n{\"stars\":2}\n]\n", read(t, filepath.Join(dir, "d.json")))
+}
+
+type panics struct{ jsonLines }
+
+func (*panics) Record([]byte, any) ([]byte, error)                      { panic("boom") }
+func (*panics) recordJSON([]byte, any, []byte) (_ []byte, failed error) { panic("boom") }
+
+type writtenWithPanic struct{}
+
+func (writtenWithPanic) MarshalJSON() ([]byte, error) { panic("no JSON") }
+
+// TestNilExample is no type.
+func TestNilExample(t *testing.T) {
+	t.Parallel()
+	env, _ := environment(t)
+	name := filepath.Join(t.TempDir(), "f.csv")
+	_, err := Open(t.Context(), env, []crawl.Feed{{URI: name, Items: []any{review{}, nil}}})
+	require.EqualError(t, err, "feed "+name+": items: number 2 is nil: want an example such as Book{}")
+	require.NoFileExists(t, name)
+}

@@ -243,3 +243,19 @@ func TestFullDiskCompressed(t *testing.T) {
 		require.Equal(t, want, unpacked(t, string(place.b)))
 	}
 }
+
+// TestFullDiskSaysWhatIsLost counts the items that were compressed and are in no file.
+func TestFullDiskSaysWhatIsLost(t *testing.T) {
+	t.Parallel()
+	env, _ := environment(t)
+	place := &disk{limit: 1 << 20}
+	env.Settings.Parts.Targets = map[string]crawl.FeedTarget{"disk": func(context.Context, crawl.Feed, *crawl.Env) (crawl.FeedFile, error) { return place, nil }}
+	s := start(t, env, crawl.Feed{URI: "disk://x/f.jsonl.gz"})
+	write(t, s, lamp)
+	s.feeds[0].tick(time.Now())
+	place.limit = int64(len(place.b)) + 3
+	write(t, s, chair, chair)
+	err := s.Close()
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.EqualError(t, err, "feed disk://x/f.jsonl.gz: no space left on device; items that may be lost, since they were compressed and not yet written: 2")
+}

@@ -21,7 +21,7 @@ import (
 type table struct {
 	object
 	conf    crawl.Feed
-	chosen  bool // the columns were asked for, or are a file's: what is in no column was not wanted
+	chosen  bool // the columns were asked for: what is in no column was not wanted
 	columns []string
 	known   map[string]int // the columns' places, by the names that fields have in items
 	dialect dialect
@@ -57,6 +57,9 @@ func (t *table) Begin(first any) ([]byte, error) {
 		}
 	}
 	if len(t.columns) == 0 {
+		if first != nil {
+			return nil, errNoFields
+		}
 		return nil, nil
 	}
 	var head []byte
@@ -69,6 +72,9 @@ func (t *table) Begin(first any) ([]byte, error) {
 	}
 	return t.line(head, names), nil
 }
+
+// errNoFields is for an item that cannot say what the columns are. It is not worth an error of its own: there is nothing in it.
+var errNoFields = errors.New("the item has no fields")
 
 // choose finds the columns.
 func (t *table) choose(first any) error {
@@ -235,7 +241,7 @@ func (t *table) Append(r io.ReaderAt, size int64) (crawl.FeedEnd, error) {
 	for i := range columns {
 		columns[i] = unguarded(columns[i], t.conf.CSV.GuardFormulas)
 	}
-	t.chosen = true
+	t.chosen = len(t.conf.Fields) > 0
 	t.setColumns(columns)
 	end, err := afterLines(r, size)
 	if end.First != nil {

@@ -109,7 +109,7 @@ func (c cell) text(v gjson.Result) string {
 		return ""
 	case v.Type == gjson.String:
 		s := v.String()
-		if c == cellMaybe && (s == "" || s[0] == '"') || c == cellAny && (s == "" || gjson.Valid(s)) {
+		if c == cellMaybe && (s == "" || s[0] == '"') || c == cellAny && (s == "" || validJSON(s)) {
 			return string(jsonText(s))
 		}
 		return s
@@ -143,6 +143,14 @@ func joined(v gjson.Result, c cell) string {
 	return all
 }
 
+// validJSON is gjson.Valid with a limit to the depth, for texts that were found on a page.
+func validJSON(s string) bool {
+	if inner := strings.TrimLeft(s, " \t\r\n"); strings.HasPrefix(inner, "[") || strings.HasPrefix(inner, "{") {
+		return json.Valid([]byte(s))
+	}
+	return gjson.Valid(s)
+}
+
 // json is what text was made of, for a cell that is not empty.
 func (c cell) json(s string) json.RawMessage {
 	switch c {
@@ -153,7 +161,7 @@ func (c cell) json(s string) json.RawMessage {
 			return json.RawMessage(s)
 		}
 	case cellAny:
-		if gjson.Valid(s) {
+		if validJSON(s) {
 			return json.RawMessage(s)
 		}
 	case cellTexts, cellPlains:

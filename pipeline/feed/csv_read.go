@@ -20,7 +20,8 @@ var (
 )
 
 // ReadCSV reads a CSV feed, row by row, into items of the type that it was written from, or of another struct or map with fields of the columns' names: columns
-// without a field are skipped, and fields without a column, or with an empty cell, stay as they are in the zero value. conf is that of the feed. What it cannot read
+// without a field are skipped, and fields without a column, or with an empty cell, stay as they are in the zero value: an embedded pointer to a struct all of whose cells
+// are empty is nil, also if the item had one with nothing in it. conf is that of the feed. What it cannot read
 // ends it with an error that says the line; a row that does not fit the type is an error too, but the next one is read if the caller goes on.
 //
 //	for book, err := range feed.ReadCSV[Book](f, crawl.CSVFeed{}) { … }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -229,6 +230,16 @@ func TestCSVOptions(t *testing.T) {
 	}
 }
 
+// TestCSVCut ends a last line that was cut short as the table's other lines end.
+func TestCSVCut(t *testing.T) {
+	t.Parallel()
+	for end, conf := range map[string]crawl.CSVFeed{"\n": {}, "\r\n": {CRLF: true}} {
+		uri := filepath.Join(t.TempDir(), "f.csv")
+		require.NoError(t, os.WriteFile(uri, []byte("a,b"+end+"1,2"), 0o600))
+		require.Equal(t, "a,b"+end+"1,2"+end+"3,4"+end, run(t, crawl.Feed{URI: uri, CSV: conf}, map[string]any{"a": 3, "b": 4}))
+	}
+}
+
 // TestCSVItems takes the columns of all types that the spider says.
 func TestCSVItems(t *testing.T) {
 	t.Parallel()
@@ -280,5 +291,67 @@ func TestReadCSVErrors(t *testing.T) {
 	require.Equal(t, []string{"x", strings.Repeat("y", 10_000), "", "last"}, names)
 	for range ReadCSV[Row](strings.NewReader(""), crawl.CSVFeed{}) {
 		t.Error("there is nothing")
+	}
+}
+
+// TestCSVEmptyFirst has items without fields before those that say what the columns are: they are left out, and the table is not.
+func TestCSVEmptyFirst(t *testing.T) {
+	t.Parallel()
+	env, logs := environment(t)
+	name := filepath.Join(t.TempDir(), "f.csv")
+	s := start(t, env, crawl.Feed{URI: name})
+	write(t, s, map[string]any{}, struct{}{}, map[string]any{"a": 1}, map[string]any{}, map[string]any{"a": 2})
+	require.NoError(t, s.Close())
+	require.Equal(t, "a\n1\n\"\"\n2\n", read(t, name))
+	require.Equal(t, 2, logs.FilterMessageSnippet("an item without fields is left out of the table").Len())
+
+	j := newJob(t)
+	conf := crawl.Feed{URI: filepath.Join(t.TempDir(), "g.csv")}
+	r := j.start(conf)
+	r.commit(r.page(map[string]any{}))
+	r.commit(r.page(map[string]any{"a": 1}))
+	r.close()
+	require.Equal(t, "a\n1\n", read(t, conf.URI))
+}
+
+// TestCSVFieldsInAJob refuses other fields than those that the job's table has, and tells of what is lost in columns that nobody chose.
+func TestCSVFieldsInAJob(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, file := range []string{"f.csv", "f.csv.gz", "%(batch_id)d.csv"} {
+		j := newJob(t)
+		conf := crawl.Feed{URI: filepath.Join(dir, file), Fields: []string{"a"}}
+		if strings.HasPrefix(file, "%") {
+			conf.BatchItems = 2
+		}
+		r := j.start(conf)
+		r.commit(r.page(map[string]any{"a": 1, "b": 2}))
+		r.close()
+		before := files(t, dir)
+		conf.Fields = []string{"b"}
+		other := crawl.Feed{URI: filepath.Join(dir, "other.jsonl")}
+		env, _ := j.env()
+		_, err := Open(t.Context(), env, []crawl.Feed{other, conf})
+		require.EqualError(t, err, "feed "+conf.URI+`: this job has begun the file with "a", and the feed would begin with "b" now: choose the same fields, or start a new job in another folder`)
+		require.Equal(t, before, files(t, dir), "nothing is touched")
+		conf.Fields = []string{"a"}
+		r = j.start(conf)
+		r.commit(r.page(map[string]any{"a": 3, "b": 4}))
+		r.close()
+	}
+	require.Equal(t, "a\n1\n3\n", read(t, filepath.Join(dir, "f.csv")))
+
+	for _, file := range []string{"g.csv", "g.csv.gz"} {
+		j := newJob(t)
+		conf := crawl.Feed{URI: filepath.Join(dir, file)}
+		r := j.start(conf)
+		r.commit(r.page(map[string]any{"a": 1}))
+		r.close()
+		env, logs := j.env()
+		r = &jobRun{j: j, s: start(t, env, conf)}
+		r.commit(r.page(map[string]any{"a": 3, "b": 4}))
+		r.close()
+		require.Equal(t, 1, logs.FilterMessageSnippet("no columns for").Len(), file)
+		require.EqualValues(t, 1, env.Stats.Int("feedexport/dropped_fields"), file)
 	}
 }

@@ -79,7 +79,7 @@ func (f *feed) findTarget(ctx context.Context) error {
 		for name := range parts.Stores {
 			known[name] = nil
 		}
-		return fmt.Errorf("no feed target %q; there are %s", kind, names(targets(), known))
+		return fmt.Errorf("no feed target %q; there are %s%s", kind, names(targets(), known), howToLink(kind))
 	}
 	base := f.template.fixed(f.template.uri(1, time.Time{}))
 	if strings.Count(base, "/") < 3 {
@@ -263,6 +263,17 @@ func (p *part) note(placed bool) error {
 	return writeWhole(filepath.Join(p.folder, noteFile), append(b, '\n'))
 }
 
+// forget takes the note back before the part is cut: what comes in place of what was cut may be as many items and as many bytes, and is not in its place.
+func (p *part) forget() error {
+	if p.spool == "" {
+		return nil
+	}
+	if err := os.Remove(filepath.Join(p.folder, noteFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncFolder(p.folder)
+}
+
 func readNote(folder string) (n note, err error) {
 	b, err := os.ReadFile(filepath.Join(folder, noteFile))
 	if err == nil {
@@ -388,13 +399,19 @@ func (f *feed) deliverOne(p *part) {
 			return
 		}
 	}
-	err := f.place(f.uploads.ctx, p)
+	err := guarded(func() error { return f.place(f.uploads.ctx, p) })
 	if p.dest != nil {
-		err = errors.Join(err, p.dest.Close())
+		if err = errors.Join(err, guarded(p.dest.Close)); err != nil {
+			err = f.stays(p, p.spool, err)
+		}
 	}
 	switch {
 	case err != nil:
-		f.log.Error("feed is not in its place", zap.String("feed", redacted(p.uri)), zap.Error(err))
+		fields := []zap.Field{zap.String("feed", redacted(p.uri)), zap.Error(err)}
+		if panicked, ok := errors.AsType[*crawl.PanicError](err); ok {
+			fields = append(fields, zap.ByteString("stack", panicked.Stack))
+		}
+		f.log.Error("feed is not in its place", fields...)
 	case inJob:
 		err = p.note(true)
 		f.keep(p)
@@ -460,7 +477,7 @@ func (f *feed) place(ctx context.Context, p *part) error {
 // stays says where the items of a part are that is not in its place.
 func (f *feed) stays(p *part, name string, err error) error {
 	if f.past != nil && f.past.dir != "" {
-		return fmt.Errorf("%w: the items of %s are kept in the job (%s); the same command line puts them in their place", err, redacted(p.uri), name)
+		return fmt.Errorf("%w: the items of %s are kept in the job (%s); the same command line tries again to put them in their place", err, redacted(p.uri), name)
 	}
 	how := "copy it there"
 	switch {
@@ -548,13 +565,14 @@ func (f *feed) upload(ctx context.Context, p *part, name string) error {
 	meta := crawl.Meta{ContentType: contentType(f.format, f.pack)}
 	wait, begun := uploadBackOff, time.Now()
 	for try := 1; ; try++ {
-		err := f.putOnce(ctx, p, name, meta)
+		err := guarded(func() error { return f.putOnce(ctx, p, name, meta) })
+		_, panicked := errors.AsType[*crawl.PanicError](err)
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("given up when the crawl ended: %w", err)
-		case errors.Is(err, store.ErrName) || try == uploadTries || time.Since(begun) >= uploadPatience:
+		case panicked || errors.Is(err, store.ErrName) || try == uploadTries || time.Since(begun) >= uploadPatience:
 			return err
 		}
 		f.log.Warn("feed is not uploaded: it is tried again", zap.String("feed", p.uri), zap.Duration("after", wait), zap.Error(err))
@@ -624,7 +642,9 @@ func (f *feed) report(p *part, err error) {
 	}
 	f.placing.Unlock()
 	if hook := f.env.Settings.Trace.FeedClosed; hook != nil {
-		hook(r)
+		if err := guarded(func() error { hook(r); return nil }); err != nil {
+			f.log.Error("the FeedClosed hook failed", zap.String("feed", r.URI), zap.Error(err))
+		}
 	}
 }
 

@@ -601,3 +601,118 @@ func TestTornSpool(t *testing.T) {
 		}
 	}
 }
+
+// TestPlacedBeforeItsCommit is a full batch that was sent, and whose last page was not committed: another page gets there first in the next process, with an item as long.
+func TestPlacedBeforeItsCommit(t *testing.T) {
+	t.Parallel()
+	for _, uri := range []string{"s3://bucket/%(batch_id)d.jsonl", "DIR/%(batch_id)d.counted"} {
+		for first := range 2 { // items of the batch that were committed
+			j, dir, b := newJob(t), t.TempDir(), new(bucket)
+			boot := func() *jobRun {
+				env, _ := j.env()
+				withBucket(env, b)
+				withCounted(env, new(counted))
+				return &jobRun{j: j, s: start(t, env, crawl.Feed{URI: strings.ReplaceAll(uri, "DIR", dir), BatchItems: 2})}
+			}
+			r := boot()
+			items := []any{map[string]any{"n": 1}, map[string]any{"n": 2}, map[string]any{"n": 3}}
+			for _, item := range items[:first] {
+				r.commit(r.page(item))
+			}
+			_, err := r.append(r.page(items[first:2]...))
+			require.NoError(t, err)
+			r.s.uploads.wg.Wait()
+			require.Equal(t, []string{"1", "2"}, collectBatch(t, uri, dir, b))
+			r.crash()
+			r = boot()
+			r.commit(r.page(items[2]))
+			r.commit(r.page(items[first:2]...))
+			r.close()
+			want := []string{"1", "3"}
+			if first == 0 {
+				want = []string{"3", "1"}
+			}
+			require.Equal(t, want, collectBatch(t, uri, dir, b), "%s, %d committed", uri, first)
+		}
+	}
+}
+
+// collectBatch reads the numbers of the first batch.
+func collectBatch(t *testing.T, uri, dir string, b *bucket) []string {
+	t.Helper()
+	var text string
+	if b.uri != "" {
+		text = b.text(t, "1.jsonl")
+	} else {
+		_, text, _ = strings.Cut(read(t, filepath.Join(dir, "1.counted")), ":")
+	}
+	return strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+}
+
+// panicking is a place that panics, as what somebody has written may.
+type panicking struct{ at string }
+
+func (p panicking) Write(b []byte) (int, error) { return len(b), p.panic("write") }
+func (p panicking) Sync() error                 { return p.panic("sync") }
+func (p panicking) Close() error                { return p.panic("close") }
+
+func (p panicking) panic(at string) error {
+	if p.at == at {
+		panic("boom at " + at)
+	}
+	return nil
+}
+
+// TestPlaceThatPanics fails the part and not the process: what it has got is kept.
+func TestPlaceThatPanics(t *testing.T) {
+	t.Parallel()
+	env, b, temp, logs := remoteEnv(t)
+	b.fail = func(string) error { panic("boom") }
+	s := start(t, env, crawl.Feed{URI: "s3://bucket/f.jsonl"})
+	write(t, s, lamp)
+	err := s.Close()
+	kept := files(t, temp)
+	require.Len(t, kept, 2)
+	name := filepath.Join(temp, kept[1])
+	require.EqualError(t, err, "feed s3://bucket/f.jsonl: upload: panic: boom: the items are kept in "+name+"; send it with: aws s3 cp '"+name+"' 's3://bucket/f.jsonl'")
+	require.Equal(t, lampJSON+"\n", read(t, name))
+	require.ErrorAs(t, err, new(*crawl.PanicError))
+	require.Zero(t, logs("feed is not uploaded: it is tried again"), "it would panic again")
+
+	for _, at := range []string{"write", "close"} { // where what is built goes, from front to back
+		env, _, temp, _ := remoteEnv(t)
+		env.Settings.Parts.Targets = map[string]crawl.FeedTarget{"own": func(context.Context, crawl.Feed, *crawl.Env) (crawl.FeedFile, error) { return panicking{at}, nil }}
+		s := start(t, env, crawl.Feed{URI: "own://x", Format: "counted"})
+		write(t, s, "a")
+		require.ErrorContains(t, s.Close(), "feed own://x: ")
+		require.ErrorContains(t, s.Results()[0].Err, "panic: boom at "+at)
+		require.Len(t, files(t, temp), 2, "the records are kept")
+	}
+}
+
+// TestTickThatPanics is a place that panics when the clock brings something to it, and one that does when a page's items come in a job.
+func TestTickThatPanics(t *testing.T) {
+	t.Parallel()
+	env, _ := environment(t)
+	env.Settings.Parts.Targets = map[string]crawl.FeedTarget{"own": func(context.Context, crawl.Feed, *crawl.Env) (crawl.FeedFile, error) { return panicking{"write"}, nil }}
+	s := start(t, env, crawl.Feed{URI: "own://x.jsonl.gz"})
+	write(t, s, lamp)
+	s.feeds[0].tick(time.Now())
+	_, err := s.Process(t.Context(), lamp)
+	requireReason(t, err, ReasonFailed)
+	require.ErrorContains(t, s.Close(), "feed own://x.jsonl.gz: panic: boom at write")
+
+	s = start(t, env, crawl.Feed{URI: "own://x.jsonl"})
+	_, err = s.Process(t.Context(), lamp)
+	requireReason(t, err, ReasonFailed)
+	require.ErrorContains(t, s.Close(), "feed own://x.jsonl: panic: boom at write")
+
+	j := newJob(t)
+	inJob, _ := j.env()
+	inJob.Settings.Parts.Targets = env.Settings.Parts.Targets
+	r := &jobRun{j: j, s: start(t, inJob, crawl.Feed{URI: "own://x.jsonl"})}
+	_, err = r.append(r.page(lamp))
+	requireReason(t, err, ReasonFailed)
+	require.ErrorContains(t, err, "feed own://x.jsonl: panic: boom at write")
+	r.close()
+}

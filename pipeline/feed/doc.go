@@ -43,9 +43,11 @@
 // # CSV
 //
 // A table has a line of names and then a line an item (RFC 4180). Its columns are the feed's Fields, or all that the types of its Items have, or those of the first item; what
-// a later item has beside them is left out with a warning, and counted in feedexport/dropped_fields. In a file that is appended to they are those of the file.
+// a later item has beside them is left out with a warning, and counted in feedexport/dropped_fields. In a file that is appended to they are those of the file;
+// a job that goes on with other Fields than its table has is refused. An item without fields that comes before the columns are known is left out with a warning.
 //
-// A field is a cell, and [ReadCSV] reads every struct back as it was, if encoding/json does:
+// A field is a cell, and [ReadCSV] reads every struct back as it was, if encoding/json does, and if no struct that is embedded by a pointer had nothing but empty fields
+// (there is no cell that could tell it from nil):
 //
 //	text, times, []byte (base64)   as it is in JSON, without the quotation marks
 //	numbers, true and false        as in JSON: exact

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -48,6 +49,14 @@ var (
 // In a job (env.State is not nil) a feed that the job has written to goes on behind the last record that was committed. It is an error if the file is no longer what
 // the job has left.
 func Open(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, error) {
+	s, err := openAll(ctx, env, feeds)
+	if err == nil && s.past != nil {
+		s.past.warn(env.Log)
+	}
+	return s, err
+}
+
+func openAll(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, error) {
 	s := &Feeds{env: env, uploads: newUploads(ctx)}
 	if env.State != nil {
 		var err error
@@ -57,7 +66,11 @@ func Open(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, erro
 	}
 	began := time.Now()
 	for _, conf := range feeds {
-		f, err := s.open(ctx, conf, began)
+		var f *feed
+		err := guarded(func() (err error) {
+			f, err = s.open(ctx, conf, began)
+			return err
+		})
 		if err == nil {
 			s.feeds = append(s.feeds, f)
 			err = s.apart(f)
@@ -66,9 +79,6 @@ func Open(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, erro
 			return nil, errors.Join(fmt.Errorf("feed %s: %w", redacted(conf.URI), err), s.Undo())
 		}
 	}
-	if s.past != nil {
-		s.past.warn(env.Log)
-	}
 	return s, nil
 }
 
@@ -76,7 +86,7 @@ func Open(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, erro
 // touched.
 func Complete(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, error) {
 	feeds = slices.DeleteFunc(slices.Clone(feeds), func(conf crawl.Feed) bool { return !keptApart(conf, env) })
-	s, err := Open(ctx, env, feeds)
+	s, err := openAll(ctx, env, feeds) // the others are as they should be: nothing is to be told of them
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +127,7 @@ func (s *Feeds) Stage() crawl.Stage {
 // Open begins all feeds: those that are overwritten are emptied now. It is called once.
 func (s *Feeds) Open(context.Context, *crawl.Env) (crawl.Pipeline, error) {
 	for _, f := range s.feeds {
-		if err := f.begin(); err != nil {
+		if err := guarded(f.begin); err != nil {
 			return nil, errors.Join(fmt.Errorf("feed %s: %w", f.shown, err), s.Undo())
 		}
 	}
@@ -140,10 +150,12 @@ func (s *Feeds) Process(ctx context.Context, item any) (any, error) {
 	defer one.done()
 	var failed, stop error
 	for _, f := range s.feeds {
-		if !f.chooser.wants(item) {
-			continue
-		}
-		err := f.write(ctx, one)
+		err := guarded(func() error {
+			if !f.chooser.wants(item) {
+				return nil
+			}
+			return f.write(ctx, one)
+		})
 		var w *writeError
 		switch {
 		case err == nil:
@@ -168,7 +180,7 @@ func (s *Feeds) Close() error {
 	s.stopTicking()
 	var errs []error
 	for _, f := range s.feeds {
-		if err := f.close(); err != nil && !f.told {
+		if err := guarded(f.close); err != nil && !f.told {
 			errs = append(errs, fmt.Errorf("feed %s: %w", f.shown, err))
 		}
 	}
@@ -177,7 +189,7 @@ func (s *Feeds) Close() error {
 		for _, err := range f.takeUnplaced() {
 			errs = append(errs, fmt.Errorf("feed %s: %w", f.shown, err))
 		}
-		if err := f.closeStore(); err != nil {
+		if err := guarded(f.closeStore); err != nil {
 			s.env.Log.Warn("feed's store not closed", zap.String("feed", f.shown), zap.Error(err))
 		}
 	}
@@ -220,6 +232,16 @@ func (e *writeError) reason() string {
 		return ReasonReaderGone
 	}
 	return ReasonFailed
+}
+
+// guarded calls what others have written, and makes an error of its panic: the other feeds go on, and so does the process where it is no page's goroutine.
+func guarded(call func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &crawl.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return call()
 }
 
 // feed is one feed: items that go to one file after the other, or to one for the whole crawl.
@@ -308,7 +330,7 @@ func (f *feed) findFormat() (err error) {
 		format = formats()[name]
 	}
 	if format == nil {
-		return fmt.Errorf("no format %q; there are %s", name, names(formats(), f.env.Settings.Parts.Formats))
+		return fmt.Errorf("no format %q; there are %s%s", name, names(formats(), f.env.Settings.Parts.Formats), howToLink(name))
 	}
 	f.format, f.total.Format = name, name
 	f.newEnc = func() (crawl.FeedEncoder, error) {
@@ -372,7 +394,12 @@ func (f *feed) write(ctx context.Context, item *shared) error {
 	defer f.buffers.Put(buf)
 	record, err := f.encode((*buf)[:0], item)
 	*buf = record
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoFields):
+		f.log.Warn("an item without fields is left out of the table, which has no columns yet",
+			zap.String("feed", f.shown), zap.String("item", fmt.Sprintf("%T", item.item)))
+		return nil
+	case err != nil:
 		return err
 	}
 	if f.past != nil {
@@ -391,6 +418,9 @@ func (f *feed) encode(dst []byte, item *shared) ([]byte, error) {
 		var err error
 		if text, err = item.json(); err != nil {
 			return dst, err
+		}
+		if err = f.collides(text); err != nil {
+			return dst, fmt.Errorf("item of type %T: %w", item.item, err)
 		}
 	}
 	f.encoding.Lock()
@@ -423,13 +453,15 @@ func (f *feed) put(record []byte) error {
 	if w := f.failed.Load(); w != nil {
 		return w
 	}
-	err := f.room()
-	if err == nil {
-		err = f.putRecord(record)
-	}
-	if err == nil && f.full() {
-		err = f.finishPart()
-	}
+	err := guarded(func() error {
+		if err := f.room(); err != nil {
+			return err
+		}
+		if err := f.putRecord(record); err != nil || !f.full() {
+			return err
+		}
+		return f.finishPart()
+	})
 	if err == nil {
 		return nil
 	}
@@ -595,13 +627,15 @@ func (f *feed) tick(now time.Time) {
 	if f.part == nil || f.failed.Load() != nil {
 		return
 	}
-	var err error
-	switch {
-	case f.at.items > f.written && f.late(now):
-		err = f.finishPart()
-	case f.pk != nil:
-		err = f.flushPacked()
-	}
+	err := guarded(func() error {
+		switch {
+		case f.at.items > f.written && f.late(now):
+			return f.finishPart()
+		case f.pk != nil:
+			return f.flushPacked()
+		}
+		return nil
+	})
 	if err != nil && f.fail(err).reason() == ReasonFailed {
 		f.log.Error("feed cannot be written", zap.String("feed", f.shown), zap.Error(err))
 	}

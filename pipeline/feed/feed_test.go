@@ -265,7 +265,12 @@ func TestNothingIsTouched(t *testing.T) {
 		want string
 	}{
 		{"no format", crawl.Feed{URI: "x.doc"}, `feed x.doc: no format "doc"; there are "csv", "json", "jsonl", "xml", "yaml"`},
-		{"no target", crawl.Feed{URI: "s3://bucket/x.json"}, `feed s3://bucket/x.json: no feed target "s3"; there are "-", "file", "ram"`},
+		{"no target", crawl.Feed{URI: "s3://bucket/x.json"}, `feed s3://bucket/x.json: no feed target "s3"; there are "-", "file", "ram"; ` +
+			`for "s3" import github.com/tulle-go/tulle/pipeline/store/s3, and put its Open into Parts.Stores`},
+		{"not linked", crawl.Feed{URI: "x.parquet"}, `feed x.parquet: no format "parquet"; there are "csv", "json", "jsonl", "xml", "yaml"; ` +
+			`for "parquet" import github.com/tulle-go/tulle/pipeline/feed/parquet, and put its Format into Parts.Formats`},
+		{"another machine", crawl.Feed{URI: "file://x.json"},
+			"feed file://x.json: x.json would be another machine: write file:///path, or the path alone, which may be relative"},
 		{"a folder", crawl.Feed{URI: "DIR", Format: "json"}, "feed DIR: open DIR: is a directory"},
 		{"below a file", crawl.Feed{URI: "DIR/old.jsonl/x.json"}, "feed DIR/old.jsonl/x.json: mkdir DIR/old.jsonl: not a directory"},
 		{"no array", crawl.Feed{URI: "DIR/old.jsonl", Format: "json"}, "feed DIR/old.jsonl: the file is no JSON array: overwrite it (-O), or append to another file"},

@@ -17,11 +17,11 @@ func fieldNames(item any, encoded []byte) []string {
 		return slices.Sorted(maps.Keys(m))
 	}
 	t := reflect.TypeOf(item)
-	for t.Kind() == reflect.Pointer {
+	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	var names []string
-	if t.Kind() == reflect.Struct && !writesItself(t) {
+	if t != nil && t.Kind() == reflect.Struct && !writesItself(t) {
 		for _, f := range jsonfield.Of(t) {
 			names = append(names, f.Name)
 		}

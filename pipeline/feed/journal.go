@@ -52,7 +52,11 @@ func (f *feed) Append(lines []io.Reader) (key string, value []byte, err error) {
 	defer f.mu.Unlock()
 	w := f.failed.Load()
 	if w == nil {
-		if value, err = f.extend(lines); err == nil {
+		err = guarded(func() (err error) {
+			value, err = f.extend(lines)
+			return err
+		})
+		if err == nil {
 			if value == nil {
 				return "", nil, nil
 			}

@@ -43,9 +43,10 @@ type part struct {
 	from      *position // where it goes on, nil if it begins
 	committed bool      // from is what the job has committed, not only where it began
 
-	at    spot
-	ended []byte    // what stands behind at.offset
-	since time.Time // when the first item came, in a feed whose batches have a time
+	at      spot
+	flushed int64     // of a compressed part without a job: at.items when all was in the file
+	ended   []byte    // what stands behind at.offset
+	since   time.Time // when the first item came, in a feed whose batches have a time
 
 	items, bytes int64 // when it is closed
 	whole        int64 // size of the file that was made of it
@@ -142,8 +143,11 @@ func (f *feed) look(p *part, first bool) (err error) {
 		return err
 	}
 	if f.past != nil {
-		if err := f.past.find(f, p); err != nil || p.from != nil {
+		if err := f.past.find(f, p); err != nil {
 			return err
+		}
+		if p.from != nil {
+			return f.sameFields(p)
 		}
 	}
 	if p.size == 0 || f.conf.Overwrite || p.spool != "" {
@@ -232,6 +236,39 @@ func (f *feed) sameHead(enc crawl.FeedEncoder) ([]byte, error) {
 	return have, nil
 }
 
+// sameFields is an error if the fields of the feed are not those with which a job has begun the part. Formats with an end have no columns: their fields may change.
+func (f *feed) sameFields(p *part) error {
+	if len(f.conf.Fields) == 0 || p.from.Bytes == 0 || len(f.end) > 0 || f.builds {
+		return nil
+	}
+	fresh, err := f.newEnc()
+	if err != nil {
+		return err
+	}
+	want, err := fresh.Begin(nil)
+	if err != nil || len(want) == 0 {
+		return err
+	}
+	have := p.from.Head
+	if p.pk == nil && have == nil {
+		used, err := f.newEnc()
+		if err != nil {
+			return err
+		}
+		if _, err := used.(crawl.FeedAppender).Append(p.rw, p.from.Bytes); err != nil {
+			return err
+		}
+		if have, err = used.Begin(nil); err != nil {
+			return err
+		}
+	}
+	if len(have) > 0 && !bytes.Equal(have, want) {
+		return fmt.Errorf("this job has begun the file with %q, and the feed would begin with %q now: choose the same fields, or start a new job in another folder",
+			bytes.TrimSpace(have), bytes.TrimSpace(want))
+	}
+	return nil
+}
+
 // begin empties the first part's file if it is overwritten, and makes it complete: it may get no item. It is called before the first item.
 func (f *feed) begin() error {
 	f.mu.Lock()
@@ -250,6 +287,9 @@ func (f *feed) beginPart(p *part, first bool) error {
 		return nil
 	}
 	if p.size > 0 {
+		if err := p.forget(); err != nil {
+			return err
+		}
 		if err := p.rw.Truncate(0); err != nil {
 			return err
 		}
@@ -292,6 +332,9 @@ func (f *feed) restore(p *part, first bool) error {
 		return err
 	}
 	if p.size != whole || !bytes.Equal(last, ending) {
+		if err := p.forget(); err != nil {
+			return err
+		}
 		if err := p.rw.Truncate(at); err != nil {
 			return err
 		}
@@ -363,7 +406,7 @@ func (f *feed) nextPart() error {
 		}
 		return fmt.Errorf("%s: %w", redacted(uri), err)
 	}
-	p.at.items = f.written
+	p.at.items, p.flushed = f.written, f.written
 	f.part = p
 	if f.past != nil {
 		return f.past.noteStarts([]*feed{f})
@@ -424,19 +467,28 @@ func (f *feed) flushPacked() error {
 	defer f.pk.out.Reset()
 	if f.rw == nil {
 		if _, err := f.file.Write(f.pk.out.Bytes()); err != nil {
-			return err
+			return f.lost(err)
 		}
 		f.at.offset += int64(n)
+		f.flushed = f.at.items
 		return nil
 	}
 	closing := f.pk.closing(f.end, false)
 	f.pk.out.Write(closing)
 	if _, err := f.rw.WriteAt(f.pk.out.Bytes(), f.at.offset); err != nil {
-		return errors.Join(err, f.mend())
+		return f.lost(errors.Join(err, f.mend()))
 	}
 	f.at.offset += int64(n)
-	f.ended = closing
+	f.ended, f.flushed = closing, f.at.items
 	return nil
+}
+
+// lost says how many items a compressed feed has taken that are not in its file. In a job they are not committed. Called with mu held.
+func (f *feed) lost(err error) error {
+	if n := f.at.items - f.flushed; f.past == nil && n > 0 {
+		return fmt.Errorf("%w; items that may be lost, since they were compressed and not yet written: %d", err, n)
+	}
+	return err
 }
 
 // mend makes a file whole again after a write that failed, as far as the place takes it.
@@ -479,9 +531,7 @@ func (f *feed) endPart() error {
 	var rest []byte
 	var err error
 	if !f.at.begun {
-		f.encoding.Lock()
-		rest, err = f.enc.Begin(nil)
-		f.encoding.Unlock()
+		rest, err = f.emptyHead()
 	}
 	if err != nil {
 		return err
@@ -502,6 +552,13 @@ func (f *feed) endPart() error {
 		return nil
 	}
 	return err
+}
+
+// emptyHead is what stands before the records where there are none.
+func (f *feed) emptyHead() ([]byte, error) {
+	f.encoding.Lock()
+	defer f.encoding.Unlock()
+	return f.enc.Begin(nil)
 }
 
 // closeFiles closes what is open.

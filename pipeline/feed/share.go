@@ -37,7 +37,7 @@ func (s *shared) json() ([]byte, error) {
 			s.text.enc.SetEscapeHTML(false)
 		}
 		s.text.buf.Reset()
-		if err := s.text.enc.Encode(s.item); err != nil {
+		if err := guarded(func() error { return s.text.enc.Encode(s.item) }); err != nil {
 			s.err = fmt.Errorf("item of type %T: %w", s.item, err)
 		}
 	}

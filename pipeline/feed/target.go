@@ -76,7 +76,14 @@ func fileName(uri string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.FromSlash(u.Path), nil
+	if u.Host != "" && !strings.EqualFold(u.Host, "localhost") {
+		return "", fmt.Errorf("%s would be another machine: write file:///path, or the path alone, which may be relative", u.Host)
+	}
+	name := filepath.FromSlash(u.Path)
+	if drive := strings.TrimPrefix(name, `\`); filepath.VolumeName(drive) != "" {
+		return drive, nil // file:///C:/x.csv, on Windows
+	}
+	return name, nil
 }
 
 // missing are the file and the folders above it that are not there, outermost first.
@@ -172,6 +179,21 @@ func openStdout(_ context.Context, _ crawl.Feed, env *crawl.Env) (crawl.FeedFile
 		return stdout{env.Settings.Stdout}, nil
 	}
 	return stdout{os.Stdout}, nil
+}
+
+// howToLink says, behind an error, how a program gets a part of ours that it has not linked; "" for what is none.
+func howToLink(kind string) string {
+	what := map[string]string{
+		"parquet": "feed/parquet, and put its Format into Parts.Formats",
+		"s3":      "store/s3, and put its Open into Parts.Stores",
+		"gs":      "store/gcs, and put its Open into Parts.Stores",
+		"ftp":     "store/ftp, and put its Open into Parts.Stores",
+		"ftps":    "store/ftp, and put its Open into Parts.Stores",
+	}[kind]
+	if what == "" {
+		return ""
+	}
+	return fmt.Sprintf("; for %q import github.com/tulle-go/tulle/pipeline/%s", kind, what)
 }
 
 // names lists what there is, for an error.

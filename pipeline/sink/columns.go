@@ -276,17 +276,23 @@ func (s *stage) fillStruct(r *row, v reflect.Value) error {
 	r.args = make([]any, len(r.plan.fields))
 	for i := range r.plan.fields {
 		f := &r.plan.fields[i]
-		fv := f.Value(v)
-		if !fv.IsValid() || f.Omitted(fv) {
-			continue
-		}
-		arg, err := s.value(fv, r.plan.json[i])
+		arg, err := s.field(f, v, r.plan.json[i])
 		if err != nil {
 			return fmt.Errorf("field %q: %w", f.Name, err)
 		}
 		r.args[i] = arg
 	}
 	return nil
+}
+
+// field is the value of a struct's field as the driver is given it.
+func (s *stage) field(f *jsonfield.Field, v reflect.Value, asJSON bool) (arg any, err error) {
+	defer recovered(&err) // IsZero may be the item's own
+	fv := f.Value(v)
+	if !fv.IsValid() || f.Omitted(fv) {
+		return nil, nil
+	}
+	return s.value(fv, asJSON)
 }
 
 // fillMap writes the keys that the table has columns for. Columns that the map has no key for are left to the database: their defaults, or what the row has.
@@ -367,17 +373,17 @@ func (s *stage) lose(keys []string) {
 }
 
 // asMap is an item without a struct type: a map, or what JSON makes of it.
-func asMap(v reflect.Value) (map[string]any, error) {
+func asMap(v reflect.Value) (m map[string]any, err error) {
 	if m, ok := v.Interface().(map[string]any); ok {
 		return m, nil
 	}
+	defer recovered(&err) // of MarshalJSON
 	b, err := marshal(v)
 	if err != nil {
 		return nil, err
 	}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
-	var m map[string]any
 	if err := dec.Decode(&m); err != nil || m == nil {
 		return nil, errors.New("it has no fields: a row is made of a struct or a map")
 	}
@@ -509,18 +515,20 @@ func kindOf(t reflect.Type) kind {
 }
 
 // value is a field's value as the driver is given it; nil is NULL.
-func (s *stage) value(v reflect.Value, asJSON bool) (any, error) {
+func (s *stage) value(v reflect.Value, asJSON bool) (arg any, err error) {
+	defer recovered(&err) // of Value, MarshalText and MarshalJSON
+	read := plainValue
 	if asJSON && v.IsValid() {
-		return nested(v)
+		read = nested
 	}
-	plain, err := plainValue(v)
+	plain, err := read(v)
 	if err != nil || plain == nil {
 		return nil, err
 	}
 	return s.dialect.arg(plain)
 }
 
-// plainValue is nil, a bool, an int64, a uint64, a float32, a float64, a string, a []byte or a time.Time. What is none of these is JSON.
+// plainValue is nil, a bool, an int64, a uint64, a float32, a float64, a string, a []byte or a time.Time. What is none of these is a jsonText.
 func plainValue(v reflect.Value) (any, error) {
 	for {
 		if !v.IsValid() {
@@ -586,8 +594,11 @@ func nested(v reflect.Value) (any, error) {
 	if err != nil || string(b) == "null" {
 		return nil, err
 	}
-	return text(string(b)), nil
+	return jsonText(text(string(b))), nil
 }
+
+// jsonText is a value as JSON.
+type jsonText string
 
 func marshal(v reflect.Value) ([]byte, error) {
 	var b bytes.Buffer

@@ -291,10 +291,16 @@ func (d dialect) arg(v any) (any, error) {
 		case time.Time:
 			// What SQLite's functions read, and its drivers; as text it sorts by time.
 			return v.UTC().Format("2006-01-02 15:04:05.999999999-07:00"), nil
+		case jsonText:
+			return string(v), nil
 		}
 		return v, nil
 	}
 	switch v := v.(type) {
+	case string:
+		return strings.ReplaceAll(v, "\x00", noNUL), nil
+	case jsonText:
+		return withoutNUL(string(v)), nil
 	case bool:
 		return strconv.FormatBool(v), nil
 	case int64:
@@ -309,6 +315,34 @@ func (d dialect) arg(v any) (any, error) {
 		return postgresTime(v), nil
 	}
 	return v, nil
+}
+
+// noNUL stands in texts for NUL, which PostgreSQL has none of.
+const noNUL = "\ufffd"
+
+// withoutNUL is JSON whose texts have no NUL.
+func withoutNUL(s string) string {
+	const escaped = `\u0000`
+	if !strings.Contains(s, escaped) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		i := strings.IndexByte(s, '\\')
+		if i < 0 {
+			break
+		}
+		b.WriteString(s[:i])
+		if s = s[i:]; strings.HasPrefix(s, escaped) {
+			b.WriteString(noNUL)
+			s = s[len(escaped):]
+			continue
+		}
+		b.WriteString(s[:2])
+		s = s[2:]
+	}
+	b.WriteString(s)
+	return b.String()
 }
 
 // postgresTime has the year before 1 as PostgreSQL writes it.

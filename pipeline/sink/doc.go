@@ -49,7 +49,8 @@
 //	sql.NullString and its like            by what they hold               by what they hold
 //
 // These types are what Create makes. In a table that is there a column may have any type that the database can read the value as: a price that is text in the item goes into a
-// numeric column if it looks like a number. nil, and what JSON leaves out by omitempty and omitzero, is NULL.
+// numeric column if it looks like a number. nil, and what JSON leaves out by omitempty and omitzero, is NULL. PostgreSQL has no NUL in texts: there it becomes U+FFFD.
+// An item whose own method panics (MarshalJSON, MarshalText, Value, IsZero) fails alone.
 //
 // Maps write the keys that they have and the table has columns for. Other columns keep their defaults or, in a row that is there, what they had. Keys without a column are
 // left out with a warning. The table that Create makes for maps has the columns that the first batch's items have: name them by Columns.

@@ -26,6 +26,9 @@ const (
 
 // judge reads an error of any driver by what the databases themselves say: PostgreSQL's SQLSTATE, SQLite's result code.
 func judge(err error) trouble {
+	if _, ok := errors.AsType[*rowError](err); ok {
+		return troubleRow
+	}
 	var state interface{ SQLState() string }
 	if errors.As(err, &state) {
 		return judgeState(state.SQLState())
@@ -61,6 +64,9 @@ func judgeState(state string) trouble {
 	return troubleRow
 }
 
+// sqliteError is the code for what has none of its own: no such table, and what functions say of a value. See attempt.
+const sqliteError = 1
+
 // judgeCode reads a primary result code of SQLite: see https://www.sqlite.org/rescode.html
 func judgeCode(code int) trouble {
 	switch code {
@@ -68,7 +74,7 @@ func judgeCode(code int) trouble {
 		return troubleRow
 	case 5, 6, 7, 8, 10, 13, 14, 15, 17: // BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN, PROTOCOL, SCHEMA
 		return troubleBusy
-	case 1, 3, 4, 11, 23, 26: // ERROR (no such table), PERM, ABORT, CORRUPT, AUTH, NOTADB
+	case sqliteError, 3, 4, 11, 23, 26: // PERM, ABORT, CORRUPT, AUTH, NOTADB
 		return troubleAll
 	}
 	return troubleOpen
@@ -105,6 +111,13 @@ func secretsOf(dsn string) []string {
 			secrets = append(secrets, p)
 		}
 	}
+	if m := passwordInURL.FindStringSubmatch(dsn); m != nil {
+		// As it stands there, which may be in no way that a URL can be read: what follows a slash in it is taken for something else, and what is before it for a port.
+		secrets = append(secrets, m[1])
+		if i := strings.IndexAny(m[1], "/?#"); i > 0 {
+			secrets = append(secrets, ":"+m[1][:i])
+		}
+	}
 	for _, m := range passwordPair.FindAllStringSubmatch(dsn, -1) {
 		if p := strings.Trim(m[1], "'"); p != "" {
 			secrets = append(secrets, p)
@@ -113,7 +126,10 @@ func secretsOf(dsn string) []string {
 	return secrets
 }
 
-var passwordPair = regexp.MustCompile(`(?i)password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)`)
+var (
+	passwordInURL = regexp.MustCompile(`://[^/@:]*:(.+)@`)
+	passwordPair  = regexp.MustCompile(`(?i)password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)`)
+)
 
 // scrub takes the secrets out of an error's text.
 func (s *stage) scrub(err error) error {

@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 // postgres is a server of our own, on a socket in a folder of its own.
 type postgres struct {
 	dir, bin string
-	as       *syscall.Credential // nil: who we are
+	as       *syscall.SysProcAttr // nil: who we are
 }
 
 // newPostgres makes a server, and starts it. why says what is missing.
@@ -70,7 +70,7 @@ func newPostgres() (p *postgres, why string) {
 		}
 		uid, _ := strconv.Atoi(nobody.Uid)
 		gid, _ := strconv.Atoi(nobody.Gid)
-		p.as = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		p.as = asUser(uid, gid)
 		if err := os.Chown(p.dir, uid, gid); err != nil {
 			return nil, err.Error()
 		}
@@ -89,7 +89,7 @@ func (p *postgres) command(name string, args ...string) error {
 	defer cancel()
 	c := exec.CommandContext(ctx, filepath.Join(p.bin, name), args...)
 	c.Dir = p.dir
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: p.as}
+	c.SysProcAttr = p.as
 	// The server would hold a pipe of ours open.
 	out, err := os.CreateTemp("", "tulle-pg-out")
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 const ReasonDown = "store"
 
 // Table is a stage that writes items to a table of a PostgreSQL or SQLite database. An item goes on to the next stage when its row is committed: what is counted as
-// scraped is in the table, and a page of a job is not done before the rows of its items are. See the package's page for what becomes of fields.
+// scraped is in the table, and a page of a job is not done before the rows of its items are. So none is missing, whatever is interrupted, and with a Key each is there once;
+// without a Key some may be there twice. See the package's page for what becomes of fields.
 //
 // The value is a description, and may be used by several crawls.
 type Table struct {
@@ -36,7 +37,9 @@ type Table struct {
 	// the spider says its Items.
 	Items []any
 	// Key are the columns that tell rows apart. The table has a unique index on them (with Create its primary key), and an item whose row is there takes its place: so
-	// an item that is written again, by a job that goes on or by the next crawl, is there once. Empty: every item is a new row.
+	// an item that is written again, by a job that goes on or by the next crawl, is there once. Empty: every item is a new row, and one that is written again is there
+	// twice: a job that was stopped or killed asks its open pages again, with all their items, and a batch whose connection breaks while the database commits it is
+	// written again because nobody knows whether it was. Who must not have doubles sets a Key.
 	Key []string
 	// Create makes the table if there is none, with columns by the items' type. One that is there is never changed.
 	Create bool

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -27,8 +29,29 @@ func (s *stage) run(ctx context.Context) {
 			if len(batch) == 0 {
 				break
 			}
-			s.batch(ctx, batch)
+			s.safely(ctx, batch)
 		}
+	}
+}
+
+// safely is batch, whose waiters get an answer even if it panics: then nothing is known of its rows, and the crawl is closed.
+func (s *stage) safely(ctx context.Context, rows []*row) {
+	err := guarded(func() error { s.batch(ctx, slices.Clone(rows)); return nil })
+	if err != nil {
+		s.giveUp(ctx, rows, err)
+	}
+}
+
+// guarded calls f, and makes a panic in it an error with its stack: items and drivers have methods of their own.
+func guarded(f func() error) (err error) {
+	defer recovered(&err)
+	return f()
+}
+
+// recovered is deferred.
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = &crawl.PanicError{Value: v, Stack: debug.Stack()}
 	}
 }
 
@@ -101,7 +124,7 @@ func (s *stage) write(ctx context.Context, rows []*row) {
 	if len(rows) == 0 {
 		return
 	}
-	err := s.patiently(ctx, func(ctx context.Context) error { return s.insert(ctx, rows) })
+	err := s.patiently(ctx, func(ctx context.Context) error { return s.attempt(ctx, rows) })
 	var gone *goneError
 	switch {
 	case err == nil:
@@ -128,12 +151,20 @@ func (s *stage) write(ctx context.Context, rows []*row) {
 // fail ends a row that cannot be written.
 func (s *stage) fail(r *row, err error) {
 	s.failed.Add(1)
-	r.done <- fmt.Errorf("write to table %s: %w", s.name, err)
+	r.answer(fmt.Errorf("write to table %s: %w", s.name, err))
 }
 
 func finish(rows []*row, err error) {
 	for _, r := range rows {
-		r.done <- err
+		r.answer(err)
+	}
+}
+
+// answer tells who waits for a row, unless he has been told.
+func (r *row) answer(err error) {
+	select {
+	case r.done <- err:
+	default:
 	}
 }
 
@@ -143,7 +174,11 @@ func (s *stage) giveUp(ctx context.Context, rows []*row, err error) {
 	if ctx.Err() != nil {
 		stop = crawl.ErrStopping
 	} else {
-		s.log.Error("the table cannot be written to: the crawl is closed", zap.Error(s.scrub(err)))
+		fields := []zap.Field{zap.Error(s.scrub(err))}
+		if panicked, ok := errors.AsType[*crawl.PanicError](err); ok {
+			fields = append(fields, zap.ByteString("stack", panicked.Stack))
+		}
+		s.log.Error("the table cannot be written to: the crawl is closed", fields...)
 	}
 	s.mu.Lock()
 	s.down = stop
@@ -170,7 +205,7 @@ func (s *stage) patiently(ctx context.Context, f func(context.Context) error) er
 	pause := 50 * time.Millisecond
 	const longest = 5 * time.Second
 	for {
-		err := f(work)
+		err := guarded(func() error { return f(work) })
 		if err == nil {
 			return nil
 		}
@@ -206,6 +241,35 @@ type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
+// attempt is insert, with an error of which it is known whether it is of the rows or of the table.
+func (s *stage) attempt(ctx context.Context, rows []*row) error {
+	err := s.insert(ctx, rows)
+	if code, ok := sqliteCode(err); !ok || code&0xff != sqliteError {
+		return err
+	}
+	// What a value makes a generated column or a trigger say has the same code as a table that is gone. A table that would take rows is there.
+	tried := make(map[*plan]bool)
+	for _, r := range rows {
+		if tried[r.plan] {
+			continue
+		}
+		tried[r.plan] = true
+		if refused := s.try(ctx, r.plan); refused != nil {
+			if judge(refused) == troubleBusy {
+				return refused
+			}
+			return err
+		}
+	}
+	return &rowError{err}
+}
+
+// rowError is of one row, whatever the database's code says.
+type rowError struct{ err error }
+
+func (e *rowError) Error() string { return e.err.Error() }
+func (e *rowError) Unwrap() error { return e.err }
+
 // insert writes rows: all of them, or none.
 func (s *stage) insert(ctx context.Context, rows []*row) (err error) {
 	parts := s.statements(rows)
@@ -216,39 +280,41 @@ func (s *stage) insert(ctx context.Context, rows []*row) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if undo := tx.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
+			err = errors.Join(err, undo)
+		}
+	}()
 	for _, part := range parts {
 		if err := s.execute(ctx, tx, part); err != nil {
-			return errors.Join(err, ignoreDone(tx.Rollback()))
+			return err
 		}
 	}
 	return tx.Commit()
 }
 
-// ignoreDone is err, unless it says that there is nothing to undo.
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
-	}
-	return err
-}
-
-// statements groups rows by what one statement can write. Of rows with the same key the last one is written.
+// statements groups rows by what one statement can write. Rows with the same key are written in the order in which they came; of those with the same columns, the last one.
 func (s *stage) statements(rows []*row) [][]*row {
 	var parts [][]*row
 	at := make(map[*plan]int)       // the part that a plan's rows go to
 	same := make(map[string][2]int) // the part and the place in it, by plan and key
+	last := make(map[string]int)    // the last part that has a row of a key
 	for _, r := range rows {
 		i, ok := at[r.plan]
-		var k string
+		var k, key string
 		if len(r.plan.key) > 0 {
 			k = fmt.Sprintf("%p", r.plan)
 			for _, j := range r.plan.key {
-				k += fmt.Sprintf("\x00%T %v", r.args[j], r.args[j])
+				text := fmt.Sprint(r.args[j])
+				k += fmt.Sprintf(" %T %d %s", r.args[j], len(text), text)
+				key += fmt.Sprintf(" %d %s", len(text), text)
 			}
-			if was, again := same[k]; again && was[0] == i {
+			later, written := last[key]
+			if was, again := same[k]; again && was[0] == i && later == i {
 				parts[i][was[1]] = r
 				continue
 			}
+			ok = ok && (!written || later <= i)
 		}
 		if !ok || (len(parts[i])+1)*len(r.plan.names) > s.dialect.parameters {
 			i = len(parts)
@@ -256,7 +322,7 @@ func (s *stage) statements(rows []*row) [][]*row {
 			parts = append(parts, nil)
 		}
 		if k != "" {
-			same[k] = [2]int{i, len(parts[i])}
+			same[k], last[key] = [2]int{i, len(parts[i])}, i
 		}
 		parts[i] = append(parts[i], r)
 	}

@@ -59,7 +59,7 @@ type Extractor struct {
 type Link struct {
 	// URL is absolute, with its fragment.
 	URL string
-	// Text is that of the element, trimmed, runs of white space made one space.
+	// Text is that of the element, trimmed, runs of white space made one space; of a text of more than 16 KiB, or of more than 2,000 nodes, it is the beginning.
 	Text string
 	// Fragment is what follows the # in URL, as it stands there.
 	Fragment string

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -69,6 +70,37 @@ func TestTextOfTheSecondLink(t *testing.T) {
 	t.Parallel()
 	e := links.Extractor{RestrictText: []string{"^Next$"}}
 	require.Equal(t, []string{"http://example.com/dir/p2"}, extract(t, &e, `<a href=p2><img></a><a href=p2> Next </a><a href=p3>Next but one</a>`))
+}
+
+// A text is cut where it costs too much; what is shorter is all there, but for scripts.
+func TestTextOfALink(t *testing.T) {
+	t.Parallel()
+	text := func(page string) string {
+		found, err := (&links.Extractor{}).Extract(response(t, "http://example.com/", page))
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		return found[0].Text
+	}
+	require.Equal(t, "a b cd e", text("<a href=1> a<br>b <b>c</b>d<script>x</script><style>y</style><!-- z --> <i> <u>e</u></i></a> after"))
+	require.Empty(t, text("<a href=1></a>after"))
+	require.Equal(t, strings.Repeat("é", 8<<10), text("<a href=1>"+strings.Repeat("é", 9<<10)+"</a>"))
+	require.Equal(t, "x"+strings.Repeat("é", 8<<10-1), text("<a href=1>x<b>"+strings.Repeat("é", 9<<10)+"</b></a>"))
+	require.Equal(t, 1000, len(text("<a href=1>"+strings.Repeat("<b>x</b>", 2000)+"</a>")))
+}
+
+// Of elements that stand in each other each may be a link. The text is read for each, but not all of it.
+func TestTextOfLinksInLinks(t *testing.T) {
+	took := func(n int) time.Duration {
+		r := response(t, "http://example.com/", "<body>"+strings.Repeat("<div data-u=/q>", 400)+strings.Repeat("text ", 100*n)+strings.Repeat("<i></i>", 100*n))
+		require.Len(t, r.XPath("/*"), 1)
+		begun := time.Now()
+		found, err := (&links.Extractor{Tags: []string{"*"}, Attrs: []string{"*"}, NotUnique: true}).Extract(r)
+		require.NoError(t, err)
+		require.Len(t, found, 400)
+		return time.Since(begun)
+	}
+	took(40)
+	require.Less(t, took(4000), 10*took(40))
 }
 
 func TestRegionsInRegions(t *testing.T) {

@@ -167,7 +167,7 @@ func (w *walk) take(u *url.URL, n *html.Node) {
 			return
 		}
 	}
-	link := Link{URL: address, Text: crawl.Node{Node: n}.Text()}
+	link := Link{URL: address, Text: text(n)}
 	for i := range n.Attr {
 		if n.Attr[i].Key == "rel" {
 			link.NoFollow = saysNoFollow(n.Attr[i].Val)
@@ -181,6 +181,49 @@ func (w *walk) take(u *url.URL, n *html.Node) {
 		w.seen[address] = struct{}{}
 	}
 	w.links = append(w.links, link)
+}
+
+const (
+	// maxText is how much of a link's text is kept, in bytes before white space is folded, and maxTextNodes how many nodes are looked at for it. Elements stand in each other, and
+	// each of them may be a link: without a bound the text of all would be read again for each.
+	maxText      = 16 << 10
+	maxTextNodes = 2000
+)
+
+// text is the text of an element, as crawl.Node.Text has it, or the beginning of it.
+func text(n *html.Node) string {
+	if c := n.FirstChild; c == nil {
+		return ""
+	} else if c.NextSibling == nil && c.Type == html.TextNode && len(c.Data) <= maxText {
+		return crawl.Node{Node: c}.Text()
+	}
+	var b strings.Builder
+	skip := false
+	for at, left := next(n, n, false), maxTextNodes; at != nil && left > 0 && b.Len() < maxText; at, left = next(at, n, skip), left-1 {
+		skip = false
+		switch {
+		case at.Type == html.TextNode:
+			b.WriteString(at.Data[:min(len(at.Data), maxText-b.Len())])
+		case at.DataAtom == atom.Br:
+			b.WriteByte(' ')
+		default:
+			skip = at.DataAtom == atom.Script || at.DataAtom == atom.Style
+		}
+	}
+	return crawl.Node{Node: &html.Node{Type: html.TextNode, Data: strings.ToValidUTF8(b.String(), "")}}.Text()
+}
+
+// next is the node after n in top, in document order. skip leaves out what stands in n.
+func next(n, top *html.Node, skip bool) *html.Node {
+	if n.FirstChild != nil && !skip {
+		return n.FirstChild
+	}
+	for ; n != top; n = n.Parent {
+		if n.NextSibling != nil {
+			return n.NextSibling
+		}
+	}
+	return nil
 }
 
 // saysNoFollow looks for the word in a list of words.

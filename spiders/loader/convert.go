@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"reflect"
 	"strconv"
@@ -224,6 +225,9 @@ func convertNumber(f reflect.Value, text string) (bool, error) {
 	default:
 		var n float64
 		if n, err = strconv.ParseFloat(text, bits); err == nil {
+			if math.IsNaN(n) || math.IsInf(n, 0) { // which are words of texts, and nothing that a feed of JSON can hold
+				return false, misfit(f, text)
+			}
 			f.SetFloat(n)
 		}
 	}

@@ -259,6 +259,7 @@ func TestConvert(t *testing.T) {
 	}{
 		`load lamp.price: "€ 45" is no float64: ToFloat and ToInt read numbers with signs around them (of "[€ 45]")`: {"price", "€ 45"},
 		`2 values for a field of type string: an Out processor, such as TakeFirst or Join, says which`:               {"name", list{"a", "b"}},
+		`"NaN" is no float64`:                              {"price", "NaN"},
 		`300 does not fit into int8`:                       {"small", 300},
 		`"300" does not fit into int8`:                     {"small", "300"},
 		`2.5 does not fit into int`:                        {"Plain", 2.5},

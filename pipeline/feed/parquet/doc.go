@@ -33,4 +33,8 @@
 // Maps as items have no type. Their columns are all fields that any of them has, in the order in which they came, found in a pass before the file is built. All may be
 // null. A number is an INT(64), or a DOUBLE if one of them is no integer; where texts and others meet it is a STRING, where lists or objects and others meet it is JSON: a
 // warning says so. Times are text, as they are in JSON.
+//
+// Once the items are there a file is made of them, whatever they are, and a warning says what was lost. A value that does not fit in its column, because the type of a
+// field has changed between two runs of a job, is null, or zero where there must be one. Of maps with more than 2,000 different fields those that came last share one
+// column, other_fields, which has them as JSON. A field whose new name another one has keeps its own.
 package parquet

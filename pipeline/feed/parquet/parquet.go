@@ -59,10 +59,26 @@ func (o Options) Format(feed crawl.Feed) (crawl.FeedEncoder, error) {
 			return nil, err
 		}
 	}
-	if _, err := e.schema(); err != nil {
+	h, err := e.schema()
+	if err != nil {
 		return nil, err
 	}
+	if len(h.Columns) == 0 {
+		// The items will say what columns there are, but those that are asked for must have a name each.
+		if _, err := choose(named(feed.Fields), nil, feed.Rename); err != nil {
+			return nil, err
+		}
+	}
 	return e, nil
+}
+
+// named are columns of which nothing but the names is known.
+func named(fields []string) []*node {
+	columns := make([]*node, len(fields))
+	for i, f := range fields {
+		columns[i] = &node{Name: f, Key: f, Optional: true}
+	}
+	return columns
 }
 
 // codec is the library's. level is that of the feed, in zstd's and gzip's own numbers.
@@ -185,7 +201,11 @@ func (e *encoder) Record(dst []byte, item any) ([]byte, error) {
 	if err := e.enc.Encode(item); err != nil {
 		return dst, fmt.Errorf("item of type %T: %w", item, err)
 	}
-	return append(dst, bytes.TrimSuffix(e.buf.Bytes(), []byte("\n"))...), nil
+	record := bytes.TrimSuffix(e.buf.Bytes(), []byte("\n"))
+	if record[0] != '{' {
+		return dst, fmt.Errorf("item of type %T: it has no fields: in JSON it is %.60s", item, record)
+	}
+	return append(dst, record...), nil
 }
 
 func (*encoder) Between() []byte { return nil }
@@ -205,12 +225,12 @@ func (e *encoder) Build(w io.Writer, records iter.Seq2[[]byte, error]) error {
 	if err != nil {
 		return err
 	}
-	shred := newShredder(columns)
+	root := &node{Kind: kindGroup, Fields: columns}
+	shred := newShredder(root)
 	out := &writer{
 		file:     parquet.NewGenericWriter[any](w, s, parquet.Compression(codec), parquet.PageBufferSize(pageSize(len(shred.values)))),
-		shredder: shred, root: &node{Kind: kindGroup, Fields: columns}, options: e.options,
+		shredder: shred, options: e.options,
 	}
-	index(out.root)
 	first := true
 	for record, err := range records {
 		switch {
@@ -224,7 +244,15 @@ func (e *encoder) Build(w io.Writer, records iter.Seq2[[]byte, error]) error {
 			}
 		}
 	}
-	return out.close()
+	if err := out.close(); err != nil {
+		return err
+	}
+	for _, path := range slices.Sorted(maps.Keys(shred.misfits)) {
+		m := shred.misfits[path]
+		e.warn("values do not fit in a column: they are left out", zap.String("field", path), zap.String("column", string(m.kind)), zap.Int("values", m.count),
+			zap.String("first", m.first), zap.Error(m.err))
+	}
+	return nil
 }
 
 // pageSize is how many bytes a page of a column has: less when there are many columns, all of which are in memory at once.
@@ -237,7 +265,7 @@ func pageSize(columns int) int {
 func (e *encoder) columns(records iter.Seq2[[]byte, error]) ([]*node, error) {
 	var h header
 	first := true
-	var found inference
+	found := inference{only: e.feed.Fields}
 	for record, err := range records {
 		switch {
 		case err != nil:
@@ -251,20 +279,19 @@ func (e *encoder) columns(records iter.Seq2[[]byte, error]) ([]*node, error) {
 				return h.Columns, nil
 			}
 		default:
-			if err := found.add(record); err != nil {
-				return nil, err
-			}
+			found.add(record)
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(found.widened)) {
-		if e.env != nil {
-			e.env.Log.Warn("a field has values of several types", zap.String("feed", e.feed.URI), zap.String("field", path), zap.String("values", found.widened[path]))
-		}
+		e.warn("a field has values of several types", zap.String("field", path), zap.String("values", found.widened[path]))
 	}
 	columns := found.root.Fields
-	for _, name := range e.feed.Fields {
-		if _, ok := found.root.byKey[name]; !ok {
-			columns = append(columns, &node{Name: name, Key: name, Optional: true}) // no item has had it
+	if len(e.feed.Fields) > 0 {
+		columns = named(e.feed.Fields)
+		for i, n := range columns {
+			if at, ok := found.root.byKey[n.Key]; ok { // else no item has had it
+				columns[i] = found.root.Fields[at]
+			}
 		}
 	}
 	if len(columns) == 0 {
@@ -273,14 +300,43 @@ func (e *encoder) columns(records iter.Seq2[[]byte, error]) ([]*node, error) {
 	for _, n := range columns {
 		settle(n)
 	}
-	return choose(columns, e.feed.Fields, e.feed.Rename)
+	return e.rename(columns, found.rest), nil
+}
+
+// rename gives columns the names that the feed wants. The items are there: where that cannot be, a column keeps the name that it has. With rest there is one more, for all
+// fields that have no column.
+func (e *encoder) rename(columns []*node, rest bool) []*node {
+	for _, n := range columns {
+		if to, ok := e.feed.Rename[n.Key]; ok {
+			n.Name = to
+		}
+	}
+	for n := twice(columns); n != nil; n = twice(columns) {
+		e.warn("two columns would have one name: one keeps its own", zap.String("field", n.Key), zap.String("name", n.Name))
+		n.Name = n.Key
+	}
+	if rest {
+		n := &node{Name: "other_fields", Kind: kindJSON, Optional: true, isRest: true}
+		for slices.ContainsFunc(columns, func(c *node) bool { return c.Name == n.Name }) {
+			n.Name += "_"
+		}
+		columns = append(columns, n)
+		e.warn("the items have too many different fields: those that came later are written to one column, as JSON; choose some with the feed's fields",
+			zap.Int("columns", mostColumns), zap.String("column", n.Name))
+	}
+	return columns
+}
+
+func (e *encoder) warn(what string, fields ...zap.Field) {
+	if e.env != nil {
+		e.env.Log.Warn(what, append(fields, zap.String("feed", e.feed.URI))...)
+	}
 }
 
 // writer writes rows, some at a time.
 type writer struct {
 	file     *parquet.GenericWriter[any]
 	shredder *shredder
-	root     *node
 	options  Options
 	batch    []parquet.Row
 	rows     int   // in the row group, and in the batch
@@ -294,10 +350,7 @@ func (w *writer) add(record []byte) error {
 	} else {
 		w.batch = append(w.batch, nil)
 	}
-	var err error
-	if w.batch[n], err = w.shredder.row(w.batch[n][:0], w.root, gjson.ParseBytes(record)); err != nil {
-		return err
-	}
+	w.batch[n] = w.shredder.row(w.batch[n][:0], gjson.ParseBytes(record))
 	w.rows++
 	w.bytes += int64(len(record))
 	full := w.rows >= w.options.RowGroupRows || w.bytes >= w.options.RowGroupBytes

@@ -383,12 +383,49 @@ message item {
 		warned = append(warned, fmt.Sprint(e.ContextMap()["field"], ": ", e.ContextMap()["values"]))
 	}
 	require.Equal(t, []string{
-		"j: lists and texts, or integers too large for a number: written as JSON",
-		"w: integers and texts, or integers too large for a number: written as text",
+		"j: lists and texts, or too large numbers: written as JSON",
+		"w: integers and texts, or too large numbers: written as text",
 	}, warned)
 }
 
-// TestManyKeys keeps objects whose keys are data as JSON, and refuses items of that kind.
+// TestLargeIntegers warns of integers that become less exact, whichever comes first.
+func TestLargeIntegers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		items []any
+		warns int
+	}{
+		{[]any{map[string]any{"n": 1 << 53}, map[string]any{"n": 0.5}}, 0},
+		{[]any{map[string]any{"n": 1<<53 + 1}, map[string]any{"n": 0.5}}, 1},
+		{[]any{map[string]any{"n": 0.5}, map[string]any{"n": -1<<53 - 1}}, 1},
+		{[]any{map[string]any{"n": 1 << 60}}, 0},
+	} {
+		_, logs := build(t, crawl.Feed{}, c.items...)
+		require.Equal(t, c.warns, logs.FilterField(zap.String("values", "integers beyond 2^53 and fractions: written as floating-point numbers, which are less exact")).Len(), c.items)
+	}
+}
+
+// TestMayBeMissing has a null where JSON may leave a field out.
+func TestMayBeMissing(t *testing.T) {
+	t.Parallel()
+	type Embedded struct{ Text string }
+	type item struct {
+		*Embedded
+		When  time.Time `json:",omitzero"`
+		Count *int
+	}
+	file, _ := build(t, crawl.Feed{}, &item{}, &item{Embedded: &Embedded{"x"}, When: time.Unix(1, 0), Count: new(2)})
+	require.Equal(t, "message item {\n\toptional binary Text (STRING);\n\toptional int64 When (TIMESTAMP(isAdjustedToUTC=true,unit=MICROS));\n\toptional int64 Count (INT(64,true));\n}",
+		schemaOf(t, file))
+	type row struct {
+		Text  *string
+		When  *int64 `parquet:",timestamp(microsecond)"`
+		Count *int64
+	}
+	require.Equal(t, []row{{}, {new("x"), new(int64(1_000_000)), new(int64(2))}}, back[row](t, file))
+}
+
+// TestManyKeys keeps objects whose keys are data as JSON, and of items with too many fields the rest.
 func TestManyKeys(t *testing.T) {
 	t.Parallel()
 	many := make(map[string]any)
@@ -398,10 +435,19 @@ func TestManyKeys(t *testing.T) {
 	file, logs := build(t, crawl.Feed{}, map[string]any{"o": many})
 	require.Equal(t, "message item {\n\toptional binary o (JSON);\n}", schemaOf(t, file))
 	require.Equal(t, 1, logs.Len())
-	enc, err := Format(crawl.Feed{})
-	require.NoError(t, err)
-	require.EqualError(t, enc.(crawl.FeedBuilder).Build(io.Discard, each(spool(t, crawl.Feed{}, many))),
-		"the items have more than 2000 different fields: choose some with the feed's fields")
+
+	file, logs = build(t, crawl.Feed{}, map[string]any{"other_fields": 7, "o": 1}, many, map[string]any{"k1": 5, "z": "\"", "y": []int{1}})
+	type row struct {
+		Own   *int64  `parquet:"other_fields,optional"`
+		One   *int64  `parquet:"k1,optional"`
+		Other *string `parquet:"other_fields_,optional,json"`
+	}
+	require.Equal(t, []row{{Own: new(int64(7))}, {One: new(int64(1)), Other: new(`{"k997":997,"k998":998,"k999":999}`)}, {One: new(int64(5)), Other: new(`{"y":[1],"z":"\""}`)}},
+		back[row](t, file))
+	require.Equal(t, 1, logs.FilterMessageSnippet("too many different fields").Len())
+	file, logs = build(t, crawl.Feed{Fields: []string{"k999"}}, many)
+	require.Equal(t, "message item {\n\toptional int64 k999 (INT(64,true));\n}", schemaOf(t, file))
+	require.Zero(t, logs.Len())
 	file, _ = build(t, crawl.Feed{Fields: []string{"k2000", "none"}, Rename: map[string]string{"none": "nothing"}}, map[string]any{"k2000": 1})
 	require.Equal(t, "message item {\n\toptional int64 k2000 (INT(64,true));\n\toptional binary nothing (STRING);\n}", schemaOf(t, file))
 }
@@ -415,6 +461,8 @@ func TestChosen(t *testing.T) {
 		want string
 	}{
 		{crawl.Feed{Items: []any{size{}}, Fields: []string{"nothing"}}, `parquet.size: the items have no field "nothing"`},
+		{crawl.Feed{Fields: []string{"a", "b"}, Rename: map[string]string{"a": "b"}}, `two columns are called "b": give one of them another name`},
+		{crawl.Feed{Fields: []string{"a", "a"}, Items: []any{map[string]any{}}}, `two columns are called "a": give one of them another name`},
 		{crawl.Feed{Items: []any{size{}}, Rename: map[string]string{"w": "u"}}, `parquet.size: two columns are called "u": give one of them another name`},
 		{crawl.Feed{Items: []any{size{}, &size{}, Dated{}}}, "a Parquet file has items of one type, and this one has parquet.size, not parquet.Dated: give each type a feed of its own by its types: size, and Dated"},
 		{crawl.Feed{Items: []any{struct{}{}}}, "struct {} has no fields that could be columns"},
@@ -430,6 +478,8 @@ func TestChosen(t *testing.T) {
 	require.NoError(t, err)
 	_, err = enc.Record(nil, map[string]any{})
 	require.EqualError(t, err, "a Parquet file has items of one type, and this one has parquet.size, not map[string]interface {}: give each type a feed of its own by its types: size, and map")
+	_, err = enc.Record(nil, (*size)(nil))
+	require.EqualError(t, err, "item of type *parquet.size: it has no fields: in JSON it is null")
 	_, err = enc.Record(nil, &size{})
 	require.NoError(t, err, "the others go on")
 }
@@ -452,9 +502,153 @@ func TestOlderRecords(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, enc.(crawl.FeedBuilder).Build(&out, each(list)))
 	require.Equal(t, []size{{Width: 1}, {}, {Unit: "cm"}}, back[size](t, out.Bytes()))
-	list = append(list, []byte(`{"w":"x"}`))
-	require.EqualError(t, enc.(crawl.FeedBuilder).Build(&out, each(list)), `field "w": strconv.ParseInt: parsing "x": invalid syntax`)
+	type dated struct{ When time.Time }
+	type row struct {
+		When int64 `parquet:",timestamp(microsecond)"`
+	}
+	dates := append(spool(t, crawl.Feed{}, &dated{}), []byte(`{}`))
+	var old bytes.Buffer
+	require.NoError(t, enc.(crawl.FeedBuilder).Build(&old, each(dates)))
+	require.Equal(t, []row{{time.Time{}.UnixMicro()}, {time.Time{}.UnixMicro()}}, back[row](t, old.Bytes()), "the zero value")
 }
+
+// TestMisfits leaves out what does not fit: the type of a field has changed between two runs of a job.
+func TestMisfits(t *testing.T) {
+	t.Parallel()
+	type item struct {
+		Int   int
+		Maybe *uint8
+		Real  float32
+		Flag  bool
+		When  time.Time
+		Blob  []byte
+		List  []int
+		Map   map[string]int
+		Size  size
+		Text  string
+		Any   struct{}
+	}
+	type row struct {
+		Int   int64
+		Maybe *uint8
+		Real  float32
+		Flag  bool
+		When  int64          `parquet:",timestamp(microsecond)"`
+		Blob  *string        `parquet:",optional"`
+		List  []int64        `parquet:",optional,list"`
+		Map   map[string]int `parquet:",optional"`
+		Size  size
+		Text  string
+		Any   string `parquet:",json"`
+	}
+	list := append(spool(t, crawl.Feed{}, &item{Int: 1}),
+		[]byte(`{"Int":"x","Maybe":256,"Real":1e39,"Flag":"yes","When":5,"Blob":"?","List":{"a":1},"Map":[1],"Size":"large","Text":{"a":1},"Any":0}`),
+		[]byte(`{"Int":1.5,"Maybe":"x","List":[1,"x",3],"Map":{"a":1,"b":null,"c":[]},"Size":{"w":[]},"Text":1}`))
+	enc, err := Format(crawl.Feed{})
+	require.NoError(t, err)
+	core, logs := observer.New(zap.WarnLevel)
+	require.NoError(t, enc.(crawl.FeedPreparer).Prepare(&crawl.Env{Log: zap.New(core)}))
+	var out bytes.Buffer
+	require.NoError(t, enc.(crawl.FeedBuilder).Build(&out, each(list)))
+	zero := time.Time{}.UnixMicro()
+	require.Equal(t, []row{
+		{Int: 1, When: zero, Any: "{}"},
+		{When: zero, Text: `{"a":1}`, Any: "0"},
+		{When: zero, List: []int64{1, 0, 3}, Map: map[string]int{"a": 1, "b": 0, "c": 0}, Text: "1", Any: "null"},
+	}, back[row](t, out.Bytes()))
+	var told []string
+	for _, e := range logs.All() {
+		m := e.ContextMap()
+		told = append(told, fmt.Sprint(m["field"], " ", m["column"], " ", m["values"], " ", m["first"], ": ", m["error"]))
+	}
+	require.Equal(t, []string{
+		`Blob bytes 1 "?": illegal base64 data at input byte 0`,
+		`Flag bool 1 "yes": it is neither true nor false`,
+		`Int int 2 "x": strconv.ParseInt: parsing "x": invalid syntax`,
+		`List list 1 {"a":1}: it is no list`,
+		`List[] int 1 "x": strconv.ParseInt: parsing "x": invalid syntax`,
+		`Map map 1 [1]: it is no object`,
+		`Map[] int 1 []: strconv.ParseInt: parsing "[]": invalid syntax`,
+		`Maybe uint 2 256: strconv.ParseUint: parsing "256": value out of range`,
+		`Real float 1 1e39: strconv.ParseFloat: parsing "1e39": value out of range`,
+		`Size group 1 "large": it is no object`,
+		`Size.w int 1 []: strconv.ParseInt: parsing "[]": invalid syntax`,
+		`When time 1 5: parsing time "5" as "2006-01-02T15:04:05.999999999Z07:00": cannot parse "5" as "2006"`,
+	}, told)
+}
+
+// TestOddItems makes a file whatever is among the items: it is their only place.
+func TestOddItems(t *testing.T) {
+	t.Parallel()
+	type row struct {
+		N *string  `parquet:"n,optional"`
+		F *float64 `parquet:"f,optional"`
+	}
+	file, logs := build(t, crawl.Feed{}, map[string]any{"n": 1.5, "f": json.Number("1e-999")}, map[string]any{"n": json.Number("1e999")})
+	require.Equal(t, []row{{N: new("1.5"), F: new(0.0)}, {N: new("1e999")}}, back[row](t, file))
+	require.Equal(t, 1, logs.FilterField(zap.String("values", "numbers and texts, or too large numbers: written as text")).Len())
+
+	// Names that meet.
+	type names struct {
+		A *int64 `parquet:"a,optional"`
+		B *int64 `parquet:"b,optional"`
+		D *int64 `parquet:"d,optional"`
+		C *int64 `parquet:"c,optional"`
+	}
+	file, logs = build(t, crawl.Feed{Rename: map[string]string{"a": "b", "c": "d", "e": "c"}}, map[string]any{"a": 1, "b": 2, "c": 3, "e": 4})
+	require.Equal(t, []names{{new(int64(1)), new(int64(2)), new(int64(3)), new(int64(4))}}, back[names](t, file))
+	require.Equal(t, 1, logs.FilterMessageSnippet("one name").Len())
+
+	// Levels: more than the format has.
+	var deep any = 1
+	for range 300 {
+		deep = map[string]any{"a": []any{deep}}
+	}
+	file, logs = build(t, crawl.Feed{}, map[string]any{"a": deep, "n": 1})
+	require.Equal(t, 10, strings.Count(schemaOf(t, file), "LIST"))
+	require.Equal(t, 1, logs.FilterField(zap.String("values", "more than 20 levels of objects and lists: written as JSON")).Len())
+
+	// Columns: objects with many fields each.
+	wide := make(map[string]any)
+	for i := range 20 {
+		inner := make(map[string]any)
+		for j := range 150 {
+			inner[fmt.Sprint("k", j)] = j
+		}
+		wide[fmt.Sprint("o", i)] = inner
+	}
+	file, logs = build(t, crawl.Feed{}, wide, map[string]any{"last": 1})
+	require.Less(t, strings.Count(schemaOf(t, file), "\n"), 2100)
+	require.Equal(t, 7, strings.Count(schemaOf(t, file), "(JSON)"))
+	require.Contains(t, schemaOf(t, file), "int64 last")
+	require.Equal(t, 7, logs.FilterField(zap.String("values", "objects, when there are 2000 columns already: written as JSON")).Len())
+}
+
+// TestQuotedTexts has no quotation marks that the tag's option string has added.
+func TestQuotedTexts(t *testing.T) {
+	t.Parallel()
+	type item struct {
+		Text  string      `json:",string"`
+		Maybe *string     `json:",string"`
+		Exact json.Number `json:",string"`
+		Own   marked      `json:",string"`
+		Plain string
+	}
+	file, _ := build(t, crawl.Feed{}, &item{Text: `a"b`, Maybe: new("c"), Exact: "1.50", Plain: `"d"`}, &item{Text: "5", Exact: "0"})
+	type row struct {
+		Text  string
+		Maybe *string
+		Exact string
+		Own   string
+		Plain string
+	}
+	require.Equal(t, []row{{`a"b`, new("c"), "1.50", `"x"`, `"d"`}, {"5", nil, "0", `"x"`, ""}}, back[row](t, file))
+}
+
+// marked has quotation marks of its own.
+type marked string
+
+func (marked) MarshalText() ([]byte, error) { return []byte(`"x"`), nil }
 
 // TestFailures passes on what the disk says, on both sides.
 func TestFailures(t *testing.T) {
@@ -591,7 +785,7 @@ func TestMemory(t *testing.T) {
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		base = m.HeapAlloc
+		base, peak = m.HeapAlloc, m.HeapAlloc
 		b, err := Format(crawl.Feed{})
 		require.NoError(t, err)
 		start := time.Now()

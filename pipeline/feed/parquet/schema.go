@@ -43,7 +43,15 @@ type node struct {
 	Elem     *node   `json:"elem,omitempty"`   // of lists and maps
 	Fields   []*node `json:"fields,omitempty"` // of groups
 
+	// Quoted says that texts have quotation marks in the item's JSON, by the tag's option string.
+	Quoted bool `json:"quoted,omitempty"`
+
+	path  string         // in the item, for warnings
 	byKey map[string]int // Fields, by Key
+	large bool           // there are integers that a float64 does not have
+
+	// isRest says that it is for all fields of the item that have no column, as an object in JSON. It has no Key.
+	isRest bool
 }
 
 var (
@@ -121,6 +129,9 @@ func fieldsOf(t reflect.Type, around []reflect.Type) []*node {
 		n := nodeOf(f.Type, around)
 		n.Name, n.Key = f.Name, f.Name
 		n.Optional = n.Optional || f.OmitEmpty || f.OmitZero || f.Through
+		if t, _ := pointed(f.Type); t != numberType && !jsonfield.WritesText(t) {
+			n.Quoted = f.Quoted && n.Kind == kindString
+		}
 		list = append(list, n)
 	}
 	return list
@@ -139,17 +150,32 @@ func choose(columns []*node, fields []string, rename map[string]string) ([]*node
 		}
 		columns = chosen
 	}
-	seen := make(map[string]bool, len(columns))
 	for _, n := range columns {
 		if to, ok := rename[n.Key]; ok {
 			n.Name = to
 		}
-		if seen[n.Name] {
-			return nil, fmt.Errorf("two columns are called %q: give one of them another name", n.Name)
-		}
-		seen[n.Name] = true
+	}
+	if n := twice(columns); n != nil {
+		return nil, fmt.Errorf("two columns are called %q: give one of them another name", n.Name)
 	}
 	return columns, nil
+}
+
+// twice is a column whose name another one has too: of two, one that was renamed. nil: there is none.
+func twice(columns []*node) *node {
+	seen := make(map[string]*node, len(columns))
+	for _, n := range columns {
+		other := seen[n.Name]
+		switch {
+		case other == nil:
+			seen[n.Name] = n
+		case n.Name == n.Key:
+			return other
+		default:
+			return n
+		}
+	}
+	return nil
 }
 
 // schema is the columns as the library wants them.

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,10 +15,19 @@ import (
 // shredder cuts items into the values of columns. The levels are those of the Dremel paper: rep says at which list a value begins a new element, def how many of the
 // optional and repeated nodes above it are there.
 type shredder struct {
-	columns []*node
-	values  [][]parquet.Value // by column, of one row
-	text    []byte            // what the values of a batch point to
-	stack   []gjson.Result    // the fields of the groups that are in work
+	root    *node
+	values  [][]parquet.Value  // by column, of one row
+	text    []byte             // what the values of a batch point to
+	stack   []gjson.Result     // the fields of the groups that are in work
+	misfits map[string]*misfit // by path
+}
+
+// misfit is what did not fit in a column: the items are of a program whose field had another type.
+type misfit struct {
+	kind  kind
+	count int
+	first string // the beginning of the first
+	err   error  // and why
 }
 
 // level is where in the file's tree a value stands.
@@ -26,26 +36,23 @@ type level struct {
 	lists    int // repeated nodes above it
 }
 
-func newShredder(columns []*node) *shredder {
-	s := &shredder{columns: columns}
-	n := 0
-	for _, c := range columns {
-		index(c)
-		n += leaves(c)
-	}
-	s.values = make([][]parquet.Value, n)
-	return s
+func newShredder(root *node) *shredder {
+	index(root, "")
+	return &shredder{root: root, values: make([][]parquet.Value, leaves(root)), misfits: make(map[string]*misfit)}
 }
 
-// index makes the fields of groups known by their keys.
-func index(n *node) {
+// index makes the fields of groups known by their keys, and nodes by their paths.
+func index(n *node, path string) {
+	n.path = strings.TrimPrefix(path, ".")
 	if n.Elem != nil {
-		index(n.Elem)
+		index(n.Elem, path+"[]")
 	}
 	n.byKey = make(map[string]int, len(n.Fields))
 	for i, f := range n.Fields {
-		n.byKey[f.Key] = i
-		index(f)
+		if !f.isRest {
+			n.byKey[f.Key] = i
+		}
+		index(f, path+"."+f.Key)
 	}
 }
 
@@ -67,40 +74,71 @@ func leaves(n *node) int {
 }
 
 // row appends an item's values.
-func (s *shredder) row(dst parquet.Row, root *node, item gjson.Result) (parquet.Row, error) {
+func (s *shredder) row(dst parquet.Row, item gjson.Result) parquet.Row {
 	for i := range s.values {
 		s.values[i] = s.values[i][:0]
 	}
-	if err := s.group(root, item, 0, level{}); err != nil {
-		return dst, err
-	}
+	s.group(s.root, item, 0, level{})
 	for _, v := range s.values {
 		dst = append(dst, v...)
 	}
-	return dst, nil
+	return dst
 }
 
-// value adds what a node has of v to the columns from col on.
-func (s *shredder) value(n *node, v gjson.Result, col int, at level) error {
+// value adds what a node has of v to the columns from col on. What does not fit is null or, where there must be a value, the zero one.
+func (s *shredder) value(n *node, v gjson.Result, col int, at level) {
+	null := v.Type == gjson.Null
+	var p parquet.Value
+	if !null || !n.Optional {
+		var err error
+		if p, err = s.fit(n, v); err != nil {
+			s.miss(n, v, err)
+			null, v = true, gjson.Result{}
+			p, _ = s.fit(n, v)
+		}
+	}
 	if n.Optional {
-		if v.Type == gjson.Null {
+		if null {
 			s.nothing(n, col, at)
-			return nil
+			return
 		}
 		at.def++
 	}
 	switch n.Kind {
 	case kindGroup:
-		return s.group(n, v, col, at)
+		s.group(n, v, col, at)
 	case kindList, kindMap:
-		return s.list(n, v, col, at)
+		s.list(n, v, col, at)
+	default:
+		s.values[col] = append(s.values[col], p.Level(at.rep, at.def, col))
 	}
-	p, err := s.plain(n, v)
-	if err != nil {
-		return fmt.Errorf("field %q: %w", n.Name, err)
+}
+
+// fit is the value of a leaf. An error says why v does not fit in a node.
+func (s *shredder) fit(n *node, v gjson.Result) (parquet.Value, error) {
+	switch n.Kind {
+	case kindGroup, kindMap:
+		if v.Type != gjson.Null && !v.IsObject() {
+			return parquet.Value{}, errors.New("it is no object")
+		}
+		return parquet.Value{}, nil
+	case kindList:
+		if v.Type != gjson.Null && !v.IsArray() {
+			return parquet.Value{}, errors.New("it is no list")
+		}
+		return parquet.Value{}, nil
 	}
-	s.values[col] = append(s.values[col], p.Level(at.rep, at.def, col))
-	return nil
+	return s.plain(n, v)
+}
+
+// miss remembers a value that does not fit.
+func (s *shredder) miss(n *node, v gjson.Result, err error) {
+	m := s.misfits[n.path]
+	if m == nil {
+		m = &misfit{kind: n.Kind, first: fmt.Sprintf("%.60s", v.Raw), err: err}
+		s.misfits[n.path] = m
+	}
+	m.count++
 }
 
 // nothing is a node that is not there.
@@ -110,49 +148,50 @@ func (s *shredder) nothing(n *node, col int, at level) {
 	}
 }
 
-func (s *shredder) group(n *node, v gjson.Result, col int, at level) error {
+func (s *shredder) group(n *node, v gjson.Result, col int, at level) {
 	base := len(s.stack)
 	for range n.Fields {
 		s.stack = append(s.stack, gjson.Result{})
 	}
-	defer func() { s.stack = s.stack[:base] }()
+	var rest []byte
+	last := len(n.Fields) - 1
+	withRest := last >= 0 && n.Fields[last].isRest
 	v.ForEach(func(k, e gjson.Result) bool {
 		if i, ok := n.byKey[k.String()]; ok {
 			s.stack[base+i] = e
+		} else if withRest {
+			rest = append(append(append(append(rest, ','), k.Raw...), ':'), e.Raw...)
 		}
 		return true
 	})
+	if len(rest) > 0 {
+		rest[0] = '{'
+		s.stack[base+last] = gjson.Result{Type: gjson.JSON, Raw: string(append(rest, '}'))}
+	}
 	for i, f := range n.Fields {
-		if err := s.value(f, s.stack[base+i], col, at); err != nil {
-			return err
-		}
+		s.value(f, s.stack[base+i], col, at)
 		col += leaves(f)
 	}
-	return nil
+	s.stack = s.stack[:base]
 }
 
-func (s *shredder) list(n *node, v gjson.Result, col int, at level) error {
-	if v.Type == gjson.Null || v.Type == gjson.JSON && len(strings.TrimSpace(v.Raw[1:len(v.Raw)-1])) == 0 {
+func (s *shredder) list(n *node, v gjson.Result, col int, at level) {
+	if v.Type == gjson.Null || len(strings.TrimSpace(v.Raw[1:len(v.Raw)-1])) == 0 {
 		s.nothing(n, col, at)
-		return nil
-	}
-	if !v.IsArray() && n.Kind == kindList || !v.IsObject() && n.Kind == kindMap {
-		return fmt.Errorf("field %q: %.60s is no %s", n.Name, v.Raw, n.Kind)
+		return
 	}
 	at.lists++
 	at.def++
-	var err error
 	v.ForEach(func(k, e gjson.Result) bool {
 		next := col
 		if n.Kind == kindMap {
 			s.values[col] = append(s.values[col], s.bytes(k.String()).Level(at.rep, at.def, col))
 			next++
 		}
-		err = s.value(n.Elem, e, next, at)
+		s.value(n.Elem, e, next, at)
 		at.rep = at.lists
-		return err == nil
+		return true
 	})
-	return err
 }
 
 // bytes is a text's value. It is valid until the batch is written.
@@ -171,6 +210,9 @@ func (s *shredder) plain(n *node, v gjson.Result) (parquet.Value, error) {
 	}
 	switch n.Kind {
 	case kindBool:
+		if !null && text != "true" && text != "false" {
+			return parquet.Value{}, errors.New("it is neither true nor false")
+		}
 		return parquet.BooleanValue(text == "true"), nil
 	case kindInt:
 		if null {
@@ -201,7 +243,7 @@ func (s *shredder) plain(n *node, v gjson.Result) (parquet.Value, error) {
 		return parquet.DoubleValue(f), err
 	case kindTime:
 		if null {
-			return parquet.Int64Value(0), nil
+			return parquet.Int64Value(time.Time{}.UnixMicro()), nil
 		}
 		t, err := time.Parse(time.RFC3339Nano, text)
 		return parquet.Int64Value(t.UnixMicro()), err
@@ -209,10 +251,18 @@ func (s *shredder) plain(n *node, v gjson.Result) (parquet.Value, error) {
 		b, err := base64.StdEncoding.DecodeString(text)
 		return parquet.ByteArrayValue(b), err
 	case kindJSON:
+		if null {
+			return s.bytes("null"), nil
+		}
 		return s.bytes(v.Raw), nil
 	}
 	if null {
 		text = ""
+	}
+	if n.Quoted {
+		if inner := gjson.Parse(text); inner.Type == gjson.String {
+			text = inner.String()
+		}
 	}
 	return s.bytes(text), nil
 }
