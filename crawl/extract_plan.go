@@ -203,7 +203,7 @@ func misspeltTag(tag string, located bool) error {
 		name, value, ok := strings.Cut(rest, ":")
 		quoted, err := strconv.QuotedPrefix(value)
 		if !ok || err != nil { // as reflect has it, the end
-			return nil
+			return nil //nolint:nilerr // What stands there is no tag to anybody.
 		}
 		rest = value[len(quoted):]
 		if slices.Contains(ours, name) || slices.Contains(foreignTags[:], name) {

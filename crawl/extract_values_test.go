@@ -207,7 +207,7 @@ func TestMisspeltTags(t *testing.T) {
 	for tag, want := range map[reflect.StructTag]string{
 		`css:"a" Extract:"required"`:    `unknown tag Extract: did you mean extract:"required"?`,
 		`css:"a" extrat:"abs"`:          `did you mean extract:"abs"?`,
-		`css:"a" defualt:"x"`:           `did you mean default:"x"?`,
+		`css:"a" defalt:"x"`:            `did you mean default:"x"?`,
 		`css:"a" Re:"x"`:                `did you mean re:"x"?`,
 		`json:"a" CSS:"a"`:              `unknown tag CSS: did you mean css:"a"?`,
 		`Xpath:"//a"`:                   `did you mean xpath:"//a"?`,

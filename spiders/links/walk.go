@@ -198,7 +198,7 @@ func text(n *html.Node) string {
 		return crawl.Node{Node: c}.Text()
 	}
 	var b strings.Builder
-	skip := false
+	var skip bool
 	for at, left := next(n, n, false), maxTextNodes; at != nil && left > 0 && b.Len() < maxText; at, left = next(at, n, skip), left-1 {
 		skip = false
 		switch {
