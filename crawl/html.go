@@ -117,29 +117,15 @@ func (r *Response) parse() (dom, error) {
 		root, err := parseXML(bytes.NewReader(text))
 		return dom{doc: goquery.NewDocumentFromNode(root)}, err
 	}
-	root, err := parseHTML(text)
+	root, base, err := parseHTML(text)
 	if err != nil {
 		return dom{}, err
 	}
-	return dom{doc: goquery.NewDocumentFromNode(root), base: baseURL(root, r.URL, mentionsBase(b))}, nil
+	return dom{doc: goquery.NewDocumentFromNode(root), base: baseURL(root, r.URL, base)}, nil
 }
 
-// mentionsBase reports whether there may be a base element anywhere in a page, so that not every page is walked to its end for the few that have theirs outside of the head.
-func mentionsBase(page []byte) bool {
-	const tag = "<base"
-	for {
-		i := bytes.IndexByte(page, '<')
-		if i < 0 || len(page)-i < len(tag) {
-			return false
-		}
-		if bytes.EqualFold(page[i:i+len(tag)], []byte(tag)) || page[i+1] == 0 { // or UTF-16
-			return true
-		}
-		page = page[i+1:]
-	}
-}
-
-// baseURL is the page's address, or what its first <base href> makes of it. Browsers take that wherever it stands; deep says that it may stand below the head.
+// baseURL is the page's address, or what its first <base href> makes of it. Browsers take that wherever it stands; deep says that it may stand below the
+// head: not every page is walked to its end for the few where it does.
 func baseURL(root *html.Node, page *url.URL, deep bool) *url.URL {
 	var find func(n *html.Node) (string, bool)
 	find = func(n *html.Node) (string, bool) {

@@ -5,28 +5,28 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 )
 
 // parseHTML parses a page as a browser without scripts does: what is within noscript are elements. A page from which the parser would make far more than is
-// written there, or on which it would give up, loses some tags, not its links and not its text.
-func parseHTML(page []byte) (*html.Node, error) {
+// written there, or on which it would give up, loses some tags, not its links and not its text. base says that there may be a base element.
+func parseHTML(page []byte) (root *html.Node, base bool, err error) {
 	noScripts := html.ParseOptionEnableScripting(false)
-	page = tameTags(page)
-	root, err := html.ParseWithOptions(bytes.NewReader(page), noScripts)
+	n := countTags(page)
+	page = tameTags(page, n)
+	root, err = html.ParseWithOptions(bytes.NewReader(page), noScripts)
 	for _, f := range [...]flattening{{deepest: 400}, {deepest: 200, plain: true}, {deepest: 100, plain: true}, {deepest: 100, plain: true, once: true}} {
 		if err == nil {
-			return root, nil
+			return root, n.base, nil
 		}
 		root, err = html.ParseWithOptions(bytes.NewReader(f.flatten(page)), noScripts)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("parse page: %w", err)
+		return nil, false, fmt.Errorf("parse page: %w", err)
 	}
-	return root, nil
+	return root, n.base, nil
 }
 
 // maxCopies is how many copies of formatting elements a page may lead to, beyond some for each of its tags. They take about 100 MB.
@@ -38,8 +38,7 @@ const (
 
 // tameTags copies a page without some formatting tags if they multiply, and without many html and body tags; else it returns the page. A formatting element
 // that is not closed is copied into each element after it, so that 380 of them with an id each make 34 kB of paragraphs a tree of a million and a half.
-func tameTags(page []byte) []byte {
-	n := countTags(page)
+func tameTags(page []byte, n tagCount) []byte {
 	budget := maxCopies + tagCopies*int64(n.all)
 	most := math.MaxInt
 	if int64(n.formatting)*int64(n.all) > budget { // hardly ever
@@ -61,6 +60,7 @@ type tagCount struct {
 	all        int // at most
 	formatting int // formatting elements that may be open at once: three of each that has no attributes, and one link; with many attributes one counts as several
 	roots      int // html and body, whose attributes are put together each time
+	base       bool
 }
 
 // maxRoots is how many html and body tags a page keeps.
@@ -82,13 +82,16 @@ func countTags(page []byte) (count tagCount) {
 		}
 		page = page[i+1:]
 		count.all++
+		if len(page) < 2 || !mayCount(page[0]|0x20, page[1]|0x20) {
+			continue
+		}
 		var name [len("strike")]byte
 		n := 0
 		for n < len(name) && n < len(page) && 'a' <= page[n]|0x20 && page[n]|0x20 <= 'z' {
 			name[n] = page[n] | 0x20
 			n++
 		}
-		if n == 0 || n == len(page) || strings.IndexByte("abcefhistu", name[0]) < 0 || page[n] != '>' && page[n] != '/' && page[n] > ' ' {
+		if n == 0 || n == len(page) || page[n] != '>' && page[n] != '/' && page[n] > ' ' {
 			continue
 		}
 		switch kind := atom.Lookup(name[:n]); {
@@ -96,6 +99,8 @@ func countTags(page []byte) (count tagCount) {
 			link = max(link, weight(page[n:]))
 		case kind == atom.Html, kind == atom.Body:
 			count.roots++
+		case kind == atom.Base:
+			count.base = true
 		case !isFormatting(kind):
 		case page[n] == '>':
 			plain++
@@ -103,6 +108,26 @@ func countTags(page []byte) (count tagCount) {
 			count.formatting += weight(page[n:])
 		}
 	}
+}
+
+// mayCount tells by the two bytes after a <, in lower case, whether it may be a tag that countTags counts. It is there for speed: nearly all tags are others.
+func mayCount(first, second byte) bool {
+	letter := 'a' <= second && second <= 'z'
+	switch first {
+	case 'a', 'i', 'u':
+		return !letter
+	case 'b':
+		return !letter || second == 'i' || second == 'o' || second == 'a' // big, body, base
+	case 's':
+		return !letter || second == 'm' || second == 't'
+	case 'c', 'f':
+		return second == 'o'
+	case 'e':
+		return second == 'm'
+	case 'h', 't':
+		return second == 't'
+	}
+	return false
 }
 
 // tagLen is how far it is to the end of a tag.
