@@ -212,6 +212,14 @@ func TestAppendCompressed(t *testing.T) {
 		_, err := Open(t.Context(), env, []crawl.Feed{conf})
 		require.ErrorContains(t, err, "feed "+conf.URI+": the file is not whole, and what is appended could not be read: overwrite it (-O), or append to another file: ")
 	}
+	// A feed without items is begun anew: it may be what a crawl left that was killed at its start.
+	for _, file := range []string{"f.json.gz", "f.json.zst", "f.xml.gz"} {
+		conf := crawl.Feed{URI: filepath.Join(t.TempDir(), file)}
+		run(t, conf)
+		require.NotEmpty(t, read(t, conf.URI))
+		run(t, conf, lamp)
+		require.Contains(t, unpacked(t, read(t, conf.URI)), "Lamp", file)
+	}
 	name := filepath.Join(t.TempDir(), "f.json.gz")
 	run(t, crawl.Feed{URI: name}, lamp)
 	env, _ := environment(t)

@@ -163,6 +163,22 @@ func (f *feed) look(p *part, first bool) (err error) {
 	return f.goOn(p, p.size, first)
 }
 
+// isEmpty reports whether a text is that of a feed without items: what a crawl leaves that is killed before its job knows of the feed.
+func (f *feed) isEmpty(text io.ReaderAt, length int64) bool {
+	enc, err := f.newEnc()
+	if err != nil || len(f.end) == 0 {
+		return false
+	}
+	empty, err := enc.Begin(nil)
+	if err != nil {
+		return false
+	}
+	empty = append(empty, f.end...)
+	there := make([]byte, len(empty))
+	n, _ := text.ReadAt(there, 0) // what cannot be read is not empty
+	return int64(n) == length && bytes.Equal(there, empty)
+}
+
 // goOn finds where to append in a file of size bytes.
 func (f *feed) goOn(p *part, size int64, first bool) error {
 	enc := f.enc
@@ -186,8 +202,8 @@ func (f *feed) goOn(p *part, size int64, first bool) error {
 		if err != nil {
 			return fmt.Errorf("the file is not whole, and what is appended could not be read: overwrite it (-O), or append to another file: %w", err)
 		}
-		if r, length = text, text.size; length == 0 {
-			return nil
+		if r, length = text, text.size; length == 0 || f.isEmpty(text, length) {
+			return nil // it is begun anew
 		}
 	}
 	end, err := app.Append(r, length)

@@ -79,7 +79,7 @@ func TestHeader(t *testing.T) {
 			"http://127.0.0.1:8080/": "a=1; b=2", "http://1.127.0.0.1/": "", "http://0.0.1/": "",
 		}},
 		{"an address does not end in a domain", "http://x.3.4/", []string{"a=1; Domain=3.4"}, map[string]string{"http://y.3.4/": "a=1", "http://1.2.3.4/": ""}},
-		{"IPv6", "http://[2001:DB8::0:1]/", []string{"a=1", "b=2; Domain=2001:db8::1"}, map[string]string{"http://[2001:db8:0::1]/": "a=1; b=2", "http://[2001:db8::2]/": ""}},
+		{"IPv6", "http://[2001:DB8::0:1]/", []string{"a=1", "b=2; Domain=2001:db8::1"}, map[string]string{"http://[2001:db8:0::1]/": "a=1", "http://[2001:db8::2]/": ""}},
 		{"IDN", "http://www.bücher.example/", []string{"a=1", "b=2; Domain=Bücher.example", "c=3; Domain=xn--bcher-kva.example"}, map[string]string{
 			"http://www.xn--bcher-kva.example/": "a=1; b=2; c=3", "http://WWW.BÜCHER.EXAMPLE/": "a=1; b=2; c=3", "http://bücher.example/": "b=2; c=3",
 		}},
@@ -590,4 +590,16 @@ func TestHTTPOnly(t *testing.T) {
 	require.NoError(t, err)
 	j.SetHeader(page, http.Header{"Set-Cookie": {"a=1; HttpOnly; Path=/", "b=2; Path=/", "c=3; HttpOnly; Path=/elsewhere"}})
 	require.Equal(t, []string{"a"}, j.HTTPOnly(page))
+}
+
+// TestDomainOfAnAddress takes a Domain that is the host's IPv4 address, and none beside an IPv6 address.
+func TestDomainOfAnAddress(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{"http://10.0.0.1/ a=1; Domain=10.0.0.1": "a=1", "http://[::1]/ a=1; Domain=::1": "", "http://[::1]/ a=1": "a=1"} {
+		raw, line, _ := strings.Cut(line, " ")
+		u := parseURL(t, raw)
+		j := cookiejar.New(cookiejar.Options{})
+		j.SetHeader(u, http.Header{"Set-Cookie": {line}})
+		require.Equal(t, want, j.Header(u), "%s %s", raw, line)
+	}
 }

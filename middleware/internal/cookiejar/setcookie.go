@@ -102,6 +102,8 @@ func (r *received) entry(host, path string, secure bool, now time.Time) (Entry, 
 		switch {
 		case domain == "" || strings.HasSuffix(r.domain, "."):
 			return Entry{}, false
+		case strings.Contains(host, ":"): // a URL has such an address in brackets, so no Domain is the same: neither here nor in browsers
+			return Entry{}, false
 		case isIP(host) || isPublicSuffix(domain):
 			// Such a host may name itself, which means what no domain would.
 			if domain != host {
