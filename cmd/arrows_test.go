@@ -4,7 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -120,4 +125,48 @@ func list(t *testing.T) []listed {
 	require.Greater(t, len(all), 10)
 	slices.SortFunc(all, func(a, b listed) int { return strings.Compare(a.ImportPath, b.ImportPath) })
 	return all
+}
+
+// TestOneMask holds the code to one mask of passwords, crawl.Redacted's: net/url has another.
+func TestOneMask(t *testing.T) {
+	t.Parallel()
+	root := os.DirFS("..")
+	looked := 0
+	require.NoError(t, fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") || name == "crawl/mask.go" {
+			return err
+		}
+		text, err := fs.ReadFile(root, name)
+		require.NotRegexp(t, `\.Redacted\(\)|"[^"]*xxxxx`, string(text), name)
+		looked++
+		return err
+	}))
+	require.Greater(t, looked, 200)
+}
+
+// TestMapsOfFiles holds packages to the maps of their files in doc.go: a name, or a pattern, for each.
+func TestMapsOfFiles(t *testing.T) {
+	t.Parallel()
+	named := regexp.MustCompile(`[\w*]+\.go\b`)
+	for _, pkg := range []string{"crawl", "engine", "cmd"} {
+		dir := filepath.Join("..", pkg)
+		doc, err := os.ReadFile(filepath.Join(dir, "doc.go"))
+		require.NoError(t, err)
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		all := named.FindAllString(string(doc), -1)
+		for _, file := range files {
+			name := filepath.Base(file)
+			if name == "doc.go" || strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			require.True(t, slices.ContainsFunc(all, func(pattern string) bool { ok, _ := path.Match(pattern, name); return ok }), "%s/doc.go does not name %s", pkg, name)
+		}
+		for _, name := range all {
+			found, err := filepath.Glob(filepath.Join(dir, name))
+			require.NoError(t, err)
+			require.NotEmpty(t, found, "%s/doc.go names %s", pkg, name)
+		}
+	}
 }

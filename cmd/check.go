@@ -8,10 +8,8 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -108,7 +106,7 @@ func (a *app) check(ctx context.Context, names []string, f *checkFlags) error {
 			return errors.New("-a is an argument of a spider: name the spider too")
 		}
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilStopped(ctx, os.Interrupt)
 	defer stop()
 	reports := []checkReport{}
 	checks, failed := 0, 0
@@ -179,6 +177,9 @@ func (a *app) checkSpider(ctx context.Context, name string, spider *crawl.Spider
 	if err != nil {
 		return err
 	}
+	if _, err := settings.Effective(spider); err != nil {
+		return err
+	}
 	settings.Logger = zap.NewNop() // what is wrong is told as a problem
 	settings.Stdout = a.stderr
 	var site *session // opened when the first page is asked
@@ -195,13 +196,13 @@ func (a *app) checkSpider(ctx context.Context, name string, spider *crawl.Spider
 			report(r)
 			continue
 		}
-		if r.Live && site == nil {
-			if site, err = openSession(spider, settings); err != nil {
-				return err
-			}
-		}
 		began := time.Now()
-		err := func() error {
+		err := func() (err error) {
+			if r.Live && site == nil {
+				if site, err = openSession(ctx, spider, settings); err != nil {
+					return err
+				}
+			}
 			ctx, cancel := context.WithTimeout(ctx, f.timeout)
 			defer cancel()
 			resp, err := checkedPage(ctx, site, check, &r, f.update)

@@ -10,9 +10,11 @@ import (
 	"maps"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -81,7 +83,7 @@ func Run(ctx context.Context, p Program, args []string, stdout, stderr io.Writer
 		p.Name = "tulle"
 	}
 	out := &output{Writer: stdout}
-	a := &app{program: p, stdout: out, stderr: stderr}
+	a := &app{program: p, args: args, stdout: out, stderr: stderr}
 	root := a.root()
 	if len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd) {
 		plainUsage(root)
@@ -92,6 +94,9 @@ func Run(ctx context.Context, p Program, args []string, stdout, stderr io.Writer
 	err := root.ExecuteContext(ctx)
 	if out.err != nil && (err == nil || errors.Is(err, out.err)) {
 		err = &crawlError{fmt.Errorf("standard output: %w", bareError(out.err))}
+	}
+	if errors.Is(out.err, syscall.EPIPE) {
+		_, _ = io.WriteString(stdout, "\n") // a process whose standard output nobody reads ends by this, in silence, as others in a pipe do
 	}
 	if err == nil {
 		return exitOK
@@ -115,8 +120,10 @@ func (e *crawlError) Unwrap() error { return e.err }
 // app is one call of the program.
 type app struct {
 	program Program
+	args    []string // of the command line
 	stdout  *output
 	stderr  io.Writer
+	warned  []string
 }
 
 // output is standard output. It remembers what could not be written, so that no command has to: the exit code says it.
@@ -167,7 +174,7 @@ downloads the pictures and files that items name, and writes the items to feeds.
 	root.SetUsageTemplate(usage)
 	root.SetHelpCommand(a.helpCommand())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w (see '%s --help')", flagError(err), c.CommandPath())
+		return fmt.Errorf("%w (see '%s --help')", flagError(c, err), c.CommandPath())
 	})
 	root.AddCommand(a.benchCommand(), a.checkCommand(), a.completionCommand(), a.crawlCommand(), a.fetchCommand(), a.genspiderCommand(), a.jobCommand(), a.listCommand(),
 		a.parseCommand(), a.settingsCommand(), a.shellCommand(), a.siteCommand(), a.startprojectCommand(), a.versionCommand(), a.viewCommand())
@@ -214,8 +221,20 @@ func (a *app) helpCommand() *cobra.Command {
 	}
 }
 
-// flagError says which flag has a value that it cannot take, and what it wants.
-func flagError(err error) error {
+// flagError says which flag has a value that it cannot take, and what it wants; or which one may be meant.
+func flagError(c *cobra.Command, err error) error {
+	var missing *pflag.NotExistError
+	if errors.As(err, &missing) {
+		name, near := missing.GetSpecifiedName(), ""
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if d := distance(name, f.Name); d <= (len(f.Name)+1)/3 && (near == "" || d < distance(name, near)) {
+				near = f.Name
+			}
+		})
+		if near != "" {
+			return fmt.Errorf("%w: did you mean --%s?", err, near)
+		}
+	}
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
 		return err
@@ -286,7 +305,7 @@ const usage = `Usage:
   {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
 
 Commands:{{range .Commands}}{{if .IsAvailableCommand}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasExample}}
+  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}{{end}}{{if .HasExample}}
 
 {{if .HasParent}}Examples{{else}}First steps{{end}}:
 {{.Example}}{{end}}{{if not .HasAvailableSubCommands}}
@@ -306,12 +325,12 @@ func (a *app) spider(name string, args map[string]string) (*crawl.Spider, error)
 	if !ok {
 		return nil, errors.New(a.noSpider(name))
 	}
-	s, err := build(args)
+	s, err := construct(build, args)
 	if err != nil {
 		return nil, fmt.Errorf("spider %s: %w", name, err)
 	}
 	if s == nil {
-		return nil, fmt.Errorf("spider %s: its constructor returned none", name)
+		return nil, fmt.Errorf("spider %s: its constructor returned neither a spider nor an error", name)
 	}
 	c := *s // the flags of this crawl are no other's
 	if c.Name == "" {
@@ -320,11 +339,55 @@ func (a *app) spider(name string, args map[string]string) (*crawl.Spider, error)
 	return &c, nil
 }
 
+// construct calls a constructor. A panic in it is an error that says where.
+func construct(build func(map[string]string) (*crawl.Spider, error), args map[string]string) (s *crawl.Spider, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("its constructor: %w%s", &crawl.PanicError{Value: p, Stack: debug.Stack()}, panicPlace())
+		}
+	}()
+	return build(args)
+}
+
+// panicPlace is where the constructor, which panics, was in its own package: " (spiders/books.go:12)".
+func panicPlace() string {
+	callers := make([]uintptr, 100)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers)])
+	var own []runtime.Frame // from the panic up to the constructor
+	for panicked := false; ; {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, "/cmd.construct") || !more {
+			break
+		}
+		if panicked && !strings.HasPrefix(f.Function, "runtime.") {
+			own = append(own, f)
+		}
+		panicked = panicked || f.Function == "runtime.gopanic"
+	}
+	if len(own) == 0 {
+		return "" // deeper than anybody looks
+	}
+	home := packageOf(own[len(own)-1].Function)
+	at := own[slices.IndexFunc(own, func(f runtime.Frame) bool { return packageOf(f.Function) == home })]
+	dir, _ := os.Getwd() // without one the path is whole
+	return fmt.Sprintf(" (%s:%d)", shortPath(dir, at.File), at.Line)
+}
+
+// packageOf is the path of a function's package.
+func packageOf(function string) string {
+	slash := strings.LastIndexByte(function, '/') + 1
+	name, _, _ := strings.Cut(function[slash:], ".")
+	return function[:slash] + name
+}
+
 // noSpider says that there is no such spider, and which there are.
 func (a *app) noSpider(name string) string {
 	known := "this program has none"
 	if names := a.spiderNames(); len(names) > 0 {
 		known = "there are: " + strings.Join(names, ", ")
+	}
+	if p := foreign(); p != nil {
+		known += fmt.Sprintf("; the spiders of the project %s are in its own program: %s", p.name, p.line(a.args...))
 	}
 	return fmt.Sprintf("no spider is called %q; %s", name, known)
 }
@@ -366,7 +429,7 @@ func (f *settingsFlags) add(c *cobra.Command) {
 // settings are the program's with what the settings file, the environment and the command line assign for a spider, which "" is none.
 func (a *app) settings(f *settingsFlags, spider string) (crawl.Settings, error) {
 	s := a.program.Settings
-	file, err := a.config(f)
+	file, err := a.config(f, spider)
 	if err != nil {
 		return s, err
 	}
@@ -389,8 +452,8 @@ func (a *app) settings(f *settingsFlags, spider string) (crawl.Settings, error) 
 	return s, nil
 }
 
-// config reads the settings file, if there is one.
-func (a *app) config(f *settingsFlags) (*configFile, error) {
+// config reads the settings file, if there is one. spider is the one that settings are for; "" is none.
+func (a *app) config(f *settingsFlags, spider string) (*configFile, error) {
 	if f.noConfig {
 		if f.config != "" {
 			return nil, errors.New("--config and --no-config: one or the other")
@@ -417,15 +480,15 @@ func (a *app) config(f *settingsFlags) (*configFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(file.places)) {
-		if a.program.Spiders[name] == nil {
-			a.warn(fmt.Sprintf("%s: %s", file.places[name], a.noSpider(name)))
-		}
-	}
+	a.warnOfSpiders(file, spider)
 	return file, nil
 }
 
-// warn says what is likely a mistake, and stops nothing.
+// warn says what is likely a mistake, once, and stops nothing.
 func (a *app) warn(text string) {
+	if slices.Contains(a.warned, text) {
+		return
+	}
+	a.warned = append(a.warned, text)
 	fmt.Fprintf(a.stderr, "%s: warning: %s\n", a.program.Name, visible(text))
 }

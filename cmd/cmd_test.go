@@ -162,13 +162,14 @@ func TestMistakes(t *testing.T) {
 		{"nope", `there is no command "nope"; 'tulle --help' lists them`},
 		{"shop", `there is no command "shop"; to run the spider: tulle crawl shop`},
 		{"--nope", "unknown flag: --nope (see 'tulle --help')"},
+		{"crawl tiny --ouptut x.csv", "unknown flag: --ouptut: did you mean --output? (see 'tulle crawl --help')"},
 		{"list x", "tulle list takes no arguments: x"},
 		{"version x y", "tulle version takes no arguments: x y"},
 		{"crawl", "which spider? (tulle crawl SPIDER; 'tulle list' shows them)"},
 		{"crawl tiny shop", "one spider at a time: tiny shop"},
 		{"crawl nope", `no spider is called "nope"; there are: books, broken, chatty, endless, nameless, none, panics, quotes, shop, shop-api, shop-sitemap, stuck, tiny`},
 		{"crawl broken", "spider broken: no catalogue"},
-		{"crawl none", "spider none: its constructor returned none"},
+		{"crawl none", "spider none: its constructor returned neither a spider nor an error"},
 		{"crawl shop -a products", `-a "products": want -a name=value`},
 		{"crawl shop -a =3", `-a "=3": want -a name=value`},
 		{"crawl shop -a products=1 -a products=2", "-a products is given twice"},
@@ -181,7 +182,7 @@ func TestMistakes(t *testing.T) {
 		{"crawl shop -s images.quality=500 -O DIR/x.csv", "-s images.quality=500: want 1 to 100"},
 		{"crawl shop -s images.store=DIR/s -O DIR/f/x", `-O "DIR/f/x": the name has no extension to tell the format by: write -O DIR/f/x:jsonl`},
 		{"crawl shop -s images.store=DIR/s -O DIR/x:", `-O "DIR/x:": no format behind the colon`},
-		{"crawl shop -s images.store=DIR/s -O :csv", `-O ":csv": no file`},
+		{"crawl shop -s images.store=DIR/s -O :csv", `-O ":csv": which file? - is standard output`},
 		{"crawl shop -s images.store=DIR/s -O DIR/x:doc", `feed DIR/x: no format "doc"; there are "csv", "json", "jsonl", "xml"`},
 		{"crawl shop -s images.store=DIR/s -o DIR/x.doc", `feed DIR/x.doc: no format "doc"; there are "csv", "json", "jsonl", "xml"`},
 		{"crawl shop -s images.store=DIR/s -o x:doc", `feed x: no format "doc"; there are "csv", "json", "jsonl", "xml"`},
@@ -217,7 +218,7 @@ func TestMistakes(t *testing.T) {
 		{"startproject x --module ../x", `"../x" cannot be a module's path: ".." begins or ends with a dot or a dash`},
 		{"startproject x --module a!b/x", `"a!b/x" cannot be a module's path: "a!b": want letters, digits and - _ . ~`},
 		{"startproject x --module github.com/tulle-go/tulle/x", `"github.com/tulle-go/tulle/x" cannot be a module's path: that is tulle's own`},
-		{"startproject x DIR/x --replace DIR", "--replace: open DIR/go.mod: no such file or directory"},
+		{"startproject x DIR/x --replace DIR", "--replace DIR: there is no go.mod: want the folder of a checkout of tulle"},
 		{"startproject x DIR/x --replace ~/src", "--replace: open HERE/~/src/go.mod: no such file or directory (the shell has not replaced ~: leave the quotes out, or write $HOME)"},
 		{"startproject x DIR/x --replace ../testdata/bench", "--replace ../testdata/bench: this is not a checkout of github.com/tulle-go/tulle"},
 		{"genspider news", "want a name and a domain or URL, as in: tulle genspider news example.com"},
@@ -237,7 +238,7 @@ func TestMistakes(t *testing.T) {
 		{"check --timeout 0", "--timeout 0s: want more than 0"},
 		{"help crwal", `there is no command "crwal"; did you mean crawl?`},
 		{"help job stta", `tulle job has no command "stta"; did you mean stat?`},
-		{"site --addr nonsense", "--addr nonsense: listen tcp: address nonsense: missing port in address"},
+		{"site --addr nonsense", "--addr nonsense: want host:port, as in 127.0.0.1:8000 or :8000"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			t.Parallel()
@@ -754,7 +755,7 @@ func TestSite(t *testing.T) {
 
 	code, _, taken := run(t, "site", "--addr", strings.TrimSuffix(strings.TrimPrefix(url[1], "http://"), "/"))
 	require.Equal(t, 2, code)
-	require.Contains(t, taken, "address already in use\n")
+	require.Contains(t, taken, " is taken by another program, perhaps another 'tulle site'; --addr 127.0.0.1:0 takes one that is free\n")
 	require.Equal(t, 1, strings.Count(taken, "\n"))
 
 	cancel()

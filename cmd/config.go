@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,8 +107,63 @@ func readConfig(path, shown string) (*configFile, error) {
 	return parseConfig(b, shown)
 }
 
-// yamlPlace is how an error of the YAML parser begins.
+// yamlPlace is how an error of the YAML parser begins. Its line is not always the one that is wrong: see badLine.
 var yamlPlace = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// yamlHints say what is likely behind an error of the YAML parser, by what its text holds.
+var yamlHints = [][2]string{
+	{"cannot start any token", "YAML is indented by spaces, never by tabs; a value that begins with a special character is quoted"},
+	{"mapping values are not allowed", "the line is indented too far, or a value with a colon and a space in it wants quotes"},
+	{"could not find expected ':'", "a name wants a colon behind it"},
+	{"did not find expected key", "the line begins in a column in which none above it does"},
+	{"did not find expected '-' indicator", "the line begins in a column in which none above it does"},
+	{"expected <document start>", "the line begins in a column in which none above it does"},
+	{"did not find expected ',' or", "what is opened here is not closed, or wants a comma"},
+	{"did not find expected node content", "what is opened here is not closed"},
+	{"unexpected end of stream", "what is opened here is not closed: a quote"},
+	{"unknown anchor", "a value that begins with * wants quotes"},
+}
+
+// syntaxError says what is wrong with a file that is no YAML.
+func syntaxError(b []byte, shown string, err error) error {
+	place := yamlPlace.FindStringSubmatch(err.Error())
+	text := strings.TrimPrefix(err.Error(), place[0])
+	for _, hint := range yamlHints {
+		if strings.Contains(text, hint[0]) {
+			text += " (" + hint[1] + ")"
+			break
+		}
+	}
+	if line := cmp.Or(badLine(b), place[1]); line != "" {
+		shown += ":" + line
+	}
+	return fmt.Errorf("%s: %s", shown, text)
+}
+
+// badLine is the line from which on a file is no YAML: what stands before it is. What is never closed is bad where it is opened. "" is one that would take long to find.
+func badLine(b []byte) string {
+	const most, tries = 64 << 10, 1000
+	if len(b) > most {
+		return ""
+	}
+	end := len(b)
+	for range tries {
+		end = bytes.LastIndexByte(b[:max(end-1, 0)], '\n') + 1
+		if isYAML(b[:end]) {
+			return strconv.Itoa(bytes.Count(b[:end], []byte("\n")) + 1)
+		}
+	}
+	return ""
+}
+
+func isYAML(b []byte) bool {
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	for {
+		if err := dec.Decode(new(yaml.Node)); err != nil {
+			return errors.Is(err, io.EOF)
+		}
+	}
+}
 
 func parseConfig(b []byte, shown string) (*configFile, error) {
 	c := &configFile{name: shown, spiders: make(map[string][]crawl.Assignment), places: make(map[string]string)}
@@ -116,21 +172,14 @@ func parseConfig(b []byte, shown string) (*configFile, error) {
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
 		return c, nil // empty, or comments alone
 	} else if err != nil {
-		m := yamlPlace.FindStringSubmatch(err.Error())
-		text := strings.TrimPrefix(err.Error(), m[0])
-		if strings.Contains(text, "cannot start any token") {
-			m[1] = tabLine(b, m[1])
-		}
-		if m[1] != "" {
-			shown += ":" + m[1]
-		}
-		if strings.Contains(text, "cannot start any token") {
-			text += " (YAML is indented by spaces, never by tabs; a value that begins with a special character is quoted)"
-		}
-		return nil, fmt.Errorf("%s: %s", shown, text)
+		return nil, syntaxError(b, shown, err)
+	}
+	second := dec.Decode(&more)
+	if second != nil && !errors.Is(second, io.EOF) {
+		return nil, syntaxError(b, shown, second)
 	}
 	r := &configReader{file: c, known: make(map[string]string)}
-	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+	if second == nil {
 		r.fail(&more, "a second document: a settings file has one")
 	}
 	all, err := crawl.Settings{}.Explain(nil)
@@ -146,16 +195,6 @@ func parseConfig(b []byte, shown string) (*configFile, error) {
 	return c, errors.Join(r.errs...)
 }
 
-// tabLine is the line that begins with a tab, where the parser says that one cannot be read: it counts from another line at the file's beginning, and says none there.
-func tabLine(b []byte, said string) string {
-	for i, line := range bytes.Split(b, []byte("\n")) {
-		if bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte("\t")) && len(bytes.TrimSpace(line)) > 0 {
-			return strconv.Itoa(i + 1)
-		}
-	}
-	return said
-}
-
 // configReader turns the nodes of a file into assignments.
 type configReader struct {
 	file  *configFile
@@ -168,8 +207,13 @@ type configReader struct {
 
 // section is the file itself, or a spider's part of it.
 type section struct {
-	given map[string]int // the lines of what has been set, by name
-	into  func(crawl.Assignment)
+	given   map[string]int    // the lines of what has been set, by name
+	entries map[string]string // the first entry that was set by itself, by its map's name
+	into    func(crawl.Assignment)
+}
+
+func newSection(into func(crawl.Assignment)) *section {
+	return &section{given: make(map[string]int), entries: make(map[string]string), into: into}
 }
 
 // fail notes what is wrong at a node.
@@ -229,7 +273,7 @@ func (r *configReader) top(n *yaml.Node) {
 		r.fail(n, "this is %s: want settings, as in download_delay: 2s", shape(n))
 		return
 	}
-	general := &section{given: make(map[string]int), into: func(a crawl.Assignment) { r.file.general = append(r.file.general, a) }}
+	general := newSection(func(a crawl.Assignment) { r.file.general = append(r.file.general, a) })
 	r.section = general
 	r.entries(n, func(key, value *yaml.Node) {
 		if !strings.EqualFold(key.Value, "spiders") {
@@ -259,9 +303,7 @@ func (r *configReader) spider(name, n *yaml.Node) {
 		r.fail(n, "spiders.%s is %s: want settings, as in download_delay: 2s", name.Value, shape(n))
 		return
 	}
-	r.section = &section{given: make(map[string]int), into: func(a crawl.Assignment) {
-		r.file.spiders[name.Value] = append(r.file.spiders[name.Value], a)
-	}}
+	r.section = newSection(func(a crawl.Assignment) { r.file.spiders[name.Value] = append(r.file.spiders[name.Value], a) })
 	r.entries(n, func(key, value *yaml.Node) { r.setting("", key, value, 3) })
 }
 
@@ -285,14 +327,27 @@ func (r *configReader) setting(prefix string, key, n *yaml.Node, depth int) {
 		r.fail(key, "%s", err)
 		return
 	}
+	whole, given, entries := to, r.section.given, r.section.entries
 	if entry != "" {
 		to += "." + entry
+		if r.known[whole] == "map of texts" {
+			kind = "text"
+		}
 	}
-	if line := r.section.given[to]; line > 0 {
-		r.fail(key, "%s is set twice: on line %d too", to, line)
+	switch {
+	case given[to] > 0:
+		r.fail(key, "%s is set twice: on line %d too", to, given[to])
 		return
+	case given[whole] > 0:
+		r.fail(key, "%s is set twice: all of %s is on line %d", to, whole, given[whole])
+		return
+	case entry == "" && entries[to] != "": // which would be lost
+		r.fail(key, "%s is set twice: its %s is on line %d", to, entries[to], given[to+"."+entries[to]])
+		return
+	case entry != "":
+		entries[whole] = cmp.Or(entries[whole], entry)
 	}
-	r.section.given[to] = key.Line
+	given[to] = key.Line
 	if n.ShortTag() == "!!null" {
 		r.fail(key, `%s has no value: write "" for an empty one`, name)
 		return
@@ -309,10 +364,10 @@ func (r *configReader) setting(prefix string, key, n *yaml.Node, depth int) {
 	r.section.into(crawl.Assignment{Name: name, Value: text, Source: fmt.Sprintf("%s:%d", r.file.name, key.Line)})
 }
 
-// isGroup reports whether a name has settings, or entries of a map, below it.
+// isGroup reports whether a name has settings, or the limits of a slot, below it.
 func (r *configReader) isGroup(name string) bool {
 	for known, kind := range r.known {
-		if strings.HasPrefix(known, name+".") || strings.HasPrefix(kind, "map") && strings.HasPrefix(name, known+".") {
+		if strings.HasPrefix(known, name+".") || kind == "map of limits" && strings.HasPrefix(name, known+".") {
 			return true
 		}
 	}
@@ -344,7 +399,7 @@ var wants = map[string]string{
 	"bool": "true or false", "text": "a text", "number": "a whole number", "decimal": "a number", "bytes": "a size such as 10MB",
 	"duration": "a duration such as 90s or 1h30m, or a number of seconds",
 	"numbers":  "a list of numbers", "texts": "a list of texts", "feeds": "a list of feeds, each with a uri",
-	"map of texts": "names with texts", "map of sizes": "names with sizes such as 50x50", "map of limits": "hosts with concurrency, delay or fixed_delay",
+	"map of texts": "names with texts", "map of sizes": "names with sizes such as 50x50", "map of limits": "hosts with limits such as delay and concurrency",
 }
 
 // variable is how a shell names one.
@@ -360,36 +415,21 @@ func (r *configReader) text(name, kind string, n *yaml.Node, depth int) (string,
 			r.fail(n, "%s: %s is not replaced by the environment's; set the setting there, as %s", name, m, environmentName(name))
 			return "", false
 		}
-		if kind == "feeds" && n.Value != "" && !strings.ContainsAny(n.Value[:1], "[{") {
-			return string(jsonOf([]any{feedOf(n.Value)})), true
-		}
 		return n.Value, true
 	case n.Kind == yaml.SequenceNode && !lists, n.Kind == yaml.MappingNode && !maps:
 		r.fail(n, "%s is %s: want %s", name, shape(n), wants[kind])
 		return "", false
 	}
 	v, ok := r.value(name, kind, n, depth)
-	if list, isList := v.([]any); isList {
-		switch kind {
-		case "numbers":
-			var parts []string
-			for _, n := range list {
-				parts = append(parts, fmt.Sprint(n))
-			}
-			return "[" + strings.Join(parts, ",") + "]", ok
-		case "feeds":
-			for i, item := range list {
-				if uri, ok := item.(string); ok {
-					list[i] = feedOf(uri)
-				}
-			}
+	if list, isList := v.([]any); isList && kind == "numbers" {
+		var parts []string
+		for _, n := range list {
+			parts = append(parts, fmt.Sprint(n))
 		}
+		return "[" + strings.Join(parts, ",") + "]", ok
 	}
 	return string(jsonOf(v)), ok
 }
-
-// feedOf is a feed of which only the place is said.
-func feedOf(uri string) any { return map[string]string{"uri": uri} }
 
 // value is what JSON makes of a node. Scalars are texts, where a setting's entries are texts; elsewhere numbers and booleans are what they are.
 func (r *configReader) value(name, kind string, n *yaml.Node, depth int) (any, bool) {

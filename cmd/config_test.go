@@ -78,6 +78,7 @@ spiders:
     images.quality: 80
   shop:
   broken: {images: {quality: 90}}
+  chatty: {download_delay: 0, retry.times: 2}
 `)
 	// 0x10 is no number that -s takes either.
 	code, _, stderr := in(t, dir, nil, "settings")
@@ -114,6 +115,11 @@ spiders:
 	require.Equal(t, "80 (tulle.yaml:26)", got["images.quality"])
 	require.Equal(t, "10 (tulle.yaml:3)", got["concurrent_requests"])
 
+	// What is set to its default is set: the general delay does not hold for that spider.
+	got = sources(t, dir, nil, "chatty")
+	require.Equal(t, "0s (tulle.yaml:29)", got["download_delay"])
+	require.Equal(t, "2 (tulle.yaml:29)", got["retry.times"])
+
 	// Then the environment, then -s.
 	got = sources(t, dir, []string{"TULLE_DOWNLOAD_DELAY=4s", "TULLE_IMAGES_STORE=mine"}, "tiny", "-s", "images.store=last")
 	require.Equal(t, "4s (TULLE_DOWNLOAD_DELAY)", got["download_delay"])
@@ -129,6 +135,14 @@ spiders:
 	// Not above the home folder.
 	require.NoError(t, os.Remove(filepath.Join(dir, "a", "tulle.yaml")))
 	require.Empty(t, sources(t, below, []string{"HOME=" + filepath.Join(dir, "a")}))
+
+	// One entry of a map is written as in the map.
+	write(t, filepath.Join(below, "entries.yaml"), "images.thumbs.wide: {width: 90, height: 30}\nimages.thumbs.tall: [30, 90]\nslots.a.b: {delay: 2s}\njob.identity.shop: 7\n")
+	require.Equal(t, map[string]string{
+		"images.thumbs": "tall=30x90,wide=90x30 (entries.yaml:2)",
+		"slots":         `{"a.b":{"delay":"2s"}} (entries.yaml:3)`,
+		"job.identity":  "shop=7 (entries.yaml:4)",
+	}, sources(t, below, nil, "--config", "entries.yaml"))
 
 	// Another file, or none.
 	write(t, filepath.Join(below, "other.yaml"), "download_delay: 6s\n")
@@ -200,40 +214,51 @@ func TestSettingsFileMistakes(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "x.yaml")
 	for text, want := range map[string]string{
-		"":                                               "",
-		"# nothing\n":                                    "",
-		"images:\n  # store: x\n":                        "",
-		"spiders:\n":                                     "",
-		"download_delay: soon\n":                         `1:17: download_delay: "soon" is not a duration: want 90s, 1h30m, 2d or a number of seconds`,
-		"images:\n  stroe: x\n":                          "2:3: unknown setting images.stroe: did you mean images.store?",
-		"imagse: {store: x}\n":                           "1:1: unknown setting imagse: did you mean images.store, ",
-		"images: x\n":                                    "1:1: images is a group of settings: ",
-		"images.store: ${HOME}/x\n":                      "1:15: images.store: ${HOME} is not replaced by the environment's; set the setting there, as TULLE_IMAGES_STORE",
-		"images: {quality: [1]}\n":                       "1:19: images.quality is a list: want a whole number",
-		"user_agent: {a: b}\n":                           "1:13: user_agent is a group of names: want a text",
-		"images.thumbs: [a]\n":                           "1:16: images.thumbs is a list: want names with sizes such as 50x50",
-		"images.thumbs: {a: 5x5, b: x}\n":                `1:28: images.thumbs: b: "x" is not a size in pixels such as 50x50`,
-		"slots: {a.b: {delya: 1}}\n":                     `1:14: slots: a.b.delya: "delya" is not a limit: want concurrency, delay or fixed_delay behind the host, as in slots.example.com.delay=1s`,
-		"retry.statuses: [500, abc]\n":                   `1:23: retry.statuses: "abc" is not a whole number, in "[abc]"`,
-		"feeds: [{url: x}]\n":                            `1:9: feeds: a feed has no "url"; did you mean uri?`,
-		"feeds: [{uri: x, overwrite: maybe}]\n":          `1:9: feeds: overwrite is "maybe": want true or false`,
-		"\timages: 1\n":                                  "x.yaml:1: found character that cannot start any token",
-		"a: 1\na: 2\n":                                   "2:1: a is there twice: on line 1 too",
-		"images.store: a\nIMAGES_STORE: b":               "2:1: images.store is set twice: on line 1 too",
-		"images: {store: a}\nimages.store: b\n":          "2:1: images.store is set twice: on line 1 too",
-		"spiders: {tiny: {images.store: a}, tiny: {}}\n": "1:36: tiny is there twice: on line 1 too",
-		"user_agent:\n":                                  `1:1: user_agent has no value: write "" for an empty one`,
-		"item_pipelines: 3\n":                            "1:1: item_pipelines cannot be set by name: it is a Go value, which the program sets",
-		"- a\n":                                          "1:1: this is a list: want settings, as in download_delay: 2s",
-		"spiders: 3\n":                                   `1:10: spiders is "3": want the settings of single spiders, below their names`,
-		"spiders: {tiny: 3}\n":                           `1:17: spiders.tiny is "3": want settings, as in download_delay: 2s`,
-		"[a]: b\n":                                       "1:1: a name is wanted here",
-		"user_agent: !me x\n":                            "1:13: the tag !me is not understood",
-		"images:\n\tstore: x\n":                          "x.yaml:2: found character that cannot start any token (YAML is indented by spaces",
-		"a: [1\nb: 1\n":                                  "1: did not find expected ',' or ']'",
-		"a: 1\n---\nb: 1\n":                              "a second document: a settings file has one",
+		"":                                      "",
+		"# nothing\n":                           "",
+		"images:\n  # store: x\n":               "",
+		"spiders:\n":                            "",
+		"download_delay: soon\n":                `1:17: download_delay: "soon" is not a duration: want 90s, 1h30m, 2d or a number of seconds`,
+		"images:\n  stroe: x\n":                 "2:3: unknown setting images.stroe: did you mean images.store?",
+		"imagse: {store: x}\n":                  "1:1: unknown setting imagse: did you mean images.store, ",
+		"images: x\n":                           "1:1: images is a group of settings: ",
+		"images.store: ${HOME}/x\n":             "1:15: images.store: ${HOME} is not replaced by the environment's; set the setting there, as TULLE_IMAGES_STORE",
+		"images: {quality: [1]}\n":              "1:19: images.quality is a list: want a whole number",
+		"user_agent: {a: b}\n":                  "1:13: user_agent is a group of names: want a text",
+		"images.thumbs: [a]\n":                  "1:16: images.thumbs is a list: want names with sizes such as 50x50",
+		"images.thumbs: {a: 5x5, b: x}\n":       `1:28: images.thumbs: b: "x" is not a size in pixels such as 50x50`,
+		"slots: {a.b: {delya: 1}}\n":            `1:14: slots: a.b.delya: "delya" is not a limit: want concurrency, delay, fixed_delay, random_delay or dont_throttle behind the host, as in slots.example.com.delay=1s`,
+		"retry.statuses: [500, abc]\n":          `1:23: retry.statuses: "abc" is not a whole number, in "[abc]"`,
+		"feeds: [{url: x}]\n":                   `1:9: feeds: a feed has no "url"; did you mean uri?`,
+		"feeds: [{uri: x, overwrite: maybe}]\n": `1:9: feeds: overwrite is "maybe": want true or false`,
+		"\timages: 1\n":                         "x.yaml:1: found character that cannot start any token",
+		"a: 1\na: 2\n":                          "2:1: a is there twice: on line 1 too",
+		"images.store: a\nIMAGES_STORE: b":      "2:1: images.store is set twice: on line 1 too",
+		"images: {store: a}\nimages.store: b\n": "2:1: images.store is set twice: on line 1 too",
+		"images.thumbs.small: 5x5\nimages: {thumbs: {big: 6x6}}\n":      "2:10: images.thumbs is set twice: its small is on line 1",
+		"images: {thumbs: {big: 6x6}}\nIMAGES.thumbs.small: 5x5\n":      "2:1: images.thumbs.small is set twice: all of images.thumbs is on line 1",
+		"images.thumbs.a: 5x5\nspiders: {x: {images.thumbs: {b: q}}}\n": `2:34: images.thumbs: b: "q" is not a size in pixels such as 50x50`,
+		"default_headers: {A: x, B: [x]}\n":                             `1:28: default_headers: B: ["x"] is a list: want a text`,
+		"default_headers.B: {x: y}\n":                                   "1:20: default_headers.B is a group of names: want a text",
+		"default_headers.B: [x]\n":                                      "1:20: default_headers.B is a list: want a text",
+		"spiders: {tiny: {images.store: a}, tiny: {}}\n":                "1:36: tiny is there twice: on line 1 too",
+		"user_agent:\n":                      `1:1: user_agent has no value: write "" for an empty one`,
+		"item_pipelines: 3\n":                "1:1: item_pipelines cannot be set by name: it is a Go value, which the program sets",
+		"- a\n":                              "1:1: this is a list: want settings, as in download_delay: 2s",
+		"spiders: 3\n":                       `1:10: spiders is "3": want the settings of single spiders, below their names`,
+		"spiders: {tiny: 3}\n":               `1:17: spiders.tiny is "3": want settings, as in download_delay: 2s`,
+		"[a]: b\n":                           "1:1: a name is wanted here",
+		"user_agent: !me x\n":                "1:13: the tag !me is not understood",
+		"images:\n\tstore: x\n":              "x.yaml:2: found character that cannot start any token (YAML is indented by spaces",
+		"images:\n  store: x\n thumbs: {}\n": "x.yaml:3: did not find expected key (the line begins in a column in which none above it does)",
+		"images:\n  store: x\n thumbs: {}\norder: depth\n":  "x.yaml:3: did not find expected key",
+		" order: depth\nuser_agent: x\n":                    "x.yaml:2: did not find expected <document start> (the line begins in a column",
+		"user_agent: x: y\n":                                "x.yaml:1: mapping values are not allowed in this context (the line is indented too far, or a value",
+		"feeds: [\n a]\nuser_agent: \"x\n\norder: depth\n":  "x.yaml:3: found unexpected end of stream (what is opened here is not closed: a quote)",
+		"a: [1\nb: 1\n":                                     "1: did not find expected ',' or ']'",
+		"a: 1\n---\nb: 1\n":                                 "a second document: a settings file has one",
 		"spiders: {x: &a {cookies.off: true}, y: {<<: *a}}": "1:42: << is not understood",
-		"feeds: &a [*a]\n": "1:12: too much, or too deep, for a settings file",
+		"feeds: &a [*a]\n":                                  "1:12: too much, or too deep, for a settings file",
 		"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\n" +
 			"feeds: [*d,*d,*d,*d,*d,*d,*d]\n": "too much, or too deep, for a settings file",
 		"a\x00b\n":                       "control characters are not allowed",
@@ -275,7 +300,7 @@ func TestEnvironment(t *testing.T) {
 		"images.store":      "x (TULLE_IMAGES_STORE)",
 		"images.thumbs":     "small=50x50 (TULLE_IMAGES_THUMBS)",
 		"robots.ignore":     "true (TULLE_ROBOTSTXT_OBEY)",
-		"download.h2_c":     "true (TULLE_DOWNLOAD_H2C)",
+		"download.h2c":      "true (TULLE_DOWNLOAD_H2C)",
 		"url_length.limit":  "100B (TULLE_URL_LENGTH_LIMIT)",
 		"http_auth.domain":  "a.b (TULLE_HTTP_AUTH_DOMAIN)",
 		"retry.back_off":    "3s (TULLE_RETRY_BACK_OFF)",
@@ -292,7 +317,15 @@ func TestEnvironment(t *testing.T) {
 		return m
 	}())
 
-	code, stdout, stderr := in(t, dir, []string{"TULLE_IMAGE_STORE=x", "TULLE_IMAGES=x", "TULLE_ITEM_PIPELINES=x"}, "settings", "--changed")
+	code, stdout, stderr := in(t, dir, []string{"TULLE_IMAGES.THUMBS.SMALL=50x50", "TULLE_IMAGES_THUMBS_SMALL=50x50", "TULLE_DEFAULT_HEADERS_X_SHOP=open"}, "settings", "--changed")
+	require.Zero(t, code)
+	require.Empty(t, stdout)
+	require.Equal(t, `tulle: warning: TULLE_DEFAULT_HEADERS_X_SHOP in the environment sets nothing: an entry of default_headers has no variable of its own: TULLE_DEFAULT_HEADERS sets all of them
+tulle: warning: TULLE_IMAGES.THUMBS.SMALL in the environment sets nothing: an entry of images.thumbs has no variable of its own: TULLE_IMAGES_THUMBS sets all of them
+tulle: warning: TULLE_IMAGES_THUMBS_SMALL in the environment sets nothing: an entry of images.thumbs has no variable of its own: TULLE_IMAGES_THUMBS sets all of them
+`, stderr)
+
+	code, stdout, stderr = in(t, dir, []string{"TULLE_IMAGE_STORE=x", "TULLE_IMAGES=x", "TULLE_ITEM_PIPELINES=x"}, "settings", "--changed")
 	require.Zero(t, code)
 	require.Empty(t, stdout)
 	require.Contains(t, stderr, "tulle: warning: TULLE_IMAGE_STORE in the environment sets nothing: unknown setting IMAGE_STORE: did you mean TULLE_IMAGES_STORE?\n")
@@ -336,10 +369,21 @@ func TestCommandLineFeeds(t *testing.T) {
 	require.Equal(t, 3, strings.Count(read(t, filepath.Join(dir, "a.jsonl")), "\n"))
 	require.NoError(t, os.Remove(filepath.Join(dir, "a.jsonl")))
 
-	code, _, stderr = in(t, dir, []string{"TULLE_FEEDS=c.jsonl"}, "crawl", "tiny", "-O", "b.csv")
+	code, _, stderr = in(t, dir, []string{"TULLE_FEEDS=[c.jsonl]"}, "crawl", "tiny", "-O", "b.csv")
 	require.Equal(t, 2, code, "a variable that is wrong is told all the same")
 	require.Contains(t, stderr, "TULLE_FEEDS")
 	code, _, stderr = in(t, dir, []string{`TULLE_FEEDS=[{"uri":"c.jsonl"}]`}, "crawl", "tiny", "-O", "b.csv")
 	require.Zero(t, code, stderr)
 	require.Equal(t, []string{"b.csv", "tulle.yaml"}, entries(t, dir))
+
+	// A feed's place alone is a feed, wherever it is said.
+	want := func(source string) map[string]string {
+		return map[string]string{"feeds": `[{"uri":"a.jsonl"}] (` + source + ")"}
+	}
+	write(t, filepath.Join(dir, "one.yaml"), "feeds: a.jsonl\n")
+	require.Equal(t, want("tulle.yaml:1"), sources(t, dir, nil))
+	require.Equal(t, want("one.yaml:1"), sources(t, dir, nil, "--config", "one.yaml"))
+	require.Equal(t, want("TULLE_FEEDS"), sources(t, dir, []string{"TULLE_FEEDS=a.jsonl"}))
+	require.Equal(t, want("-s"), sources(t, dir, nil, "-s", "feeds=a.jsonl"))
+	require.Equal(t, want("-s"), sources(t, dir, nil, "-s", `feeds=["a.jsonl"]`))
 }

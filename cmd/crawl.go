@@ -266,7 +266,7 @@ func parseFeed(flag, arg string) (crawl.Feed, error) {
 		}
 	}
 	if feed.URI == "" {
-		return crawl.Feed{}, fmt.Errorf("%s %q: no file", flag, arg)
+		return crawl.Feed{}, fmt.Errorf("%s %q: which file? - is standard output", flag, arg)
 	}
 	if name, _ := packedExt(feed.URI); feed.Format == "" && feed.URI != "-" && filepath.Ext(name) == "" {
 		return crawl.Feed{}, fmt.Errorf("%s %q: the name has no extension to tell the format by: write %s %s:jsonl", flag, arg, flag, arg)

@@ -10,7 +10,7 @@
 // and answers to the same subcommands as tulle itself.
 //
 //	cmd.go       Program, Main, Run; exit codes
-//	crawl.go     crawl: runs a spider
+//	crawl.go     crawl: runs a spider; reports_*.go answers signals
 //	live.go      the line that shows on a terminal how it goes
 //	summary.go   the table at the end
 //	session.go   fetches pages for somebody who looks at them, by a real engine
@@ -21,12 +21,13 @@
 //	paint.go     colours, and text that cannot steer a terminal
 //	save.go      writes a file whole, or leaves the old one
 //	job.go       job: looks after crawls that can be resumed; job_stat.go and job_list.go print
-//	config.go    the settings file, tulle.yaml
+//	config.go    the settings file, tulle.yaml, if its owner can be trusted (config_owner_*.go)
+//	foreign.go   what to do in the folder of a project whose program is another
 //	environ.go   settings in the environment
 //	settings.go  settings: shows them, and where each comes from
 //	startproject.go, genspider.go   write what is in the folder scaffold
 //	check.go     check: holds spiders against their checks
-//	bench.go     bench: how fast this machine crawls
+//	bench*.go    bench: how fast this machine crawls
 //	complete.go  what Tab offers
 //	list.go, site.go, version.go
 package cmd

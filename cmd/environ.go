@@ -31,7 +31,8 @@ func fromEnvironment(environ []string, warn func(string)) ([]crawl.Assignment, e
 	var (
 		found []crawl.Assignment
 		errs  []error
-		names map[string]string
+		names map[string]string // by their joined ones
+		maps  []string          // the names that are maps
 	)
 	for _, kv := range slices.Sorted(slices.Values(environ)) {
 		variable, value, _ := strings.Cut(kv, "=")
@@ -47,12 +48,18 @@ func fromEnvironment(environ []string, warn func(string)) ([]crawl.Assignment, e
 			names = make(map[string]string, len(all))
 			for _, s := range all {
 				names[joined(s.Name)] = s.Name
+				if strings.HasPrefix(s.Kind, "map") {
+					maps = append(maps, s.Name)
+				}
 			}
 		}
 		name := names[joined(rest)]
 		if name == "" {
 			name = rest
 			if _, entry, err := crawl.SettingName(name); err != nil || entry != "" {
+				if of := mapOf(rest, maps); of != "" {
+					err = fmt.Errorf("an entry of %s has no variable of its own: %s sets all of them", of, environmentName(of))
+				}
 				warn(fmt.Sprintf("%s in the environment sets nothing: %s", variable, asVariables(err)))
 				continue
 			}
@@ -69,7 +76,7 @@ func fromEnvironment(environ []string, warn func(string)) ([]crawl.Assignment, e
 
 // asVariables is an error that suggests settings, with the variables for them.
 func asVariables(err error) string {
-	text := fmt.Sprint(err) // nil, for an entry of a map
+	text := err.Error()
 	before, names, ok := strings.Cut(text, "did you mean ")
 	if !ok || strings.Contains(names, " which ") {
 		return text
@@ -80,6 +87,17 @@ func asVariables(err error) string {
 		}
 		return environmentName(word)
 	})
+}
+
+// mapOf is the setting of which a variable's name, without the prefix, names an entry; "" if it names none.
+func mapOf(rest string, maps []string) string {
+	as := strings.NewReplacer(".", "_")
+	for _, name := range maps {
+		if strings.HasPrefix(strings.ToLower(as.Replace(rest)), as.Replace(name)+"_") {
+			return name
+		}
+	}
+	return ""
 }
 
 // settingWord is a name in a list of them.

@@ -12,12 +12,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -167,13 +165,13 @@ func (a *app) fetch(ctx context.Context, raw string, f *fetchFlags) error {
 	if err := f.fill(req); err != nil {
 		return err
 	}
-	s, _, err := f.open(a, "fetch")
+	ctx, stop := untilStopped(ctx, os.Interrupt)
+	defer stop()
+	s, _, err := f.open(ctx, a, "fetch")
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	p, err := s.fetch(ctx, req)
 	if err != nil {
 		return notFetched("fetch", raw, req, err)
@@ -182,7 +180,7 @@ func (a *app) fetch(ctx context.Context, raw string, f *fetchFlags) error {
 		return &crawlError{fmt.Errorf("fetch: %w", err)}
 	}
 	if p.Status >= 400 {
-		return &crawlError{fmt.Errorf("fetch %s: %s", p.URL.Redacted(), statusText(p.Status))}
+		return &crawlError{fmt.Errorf("fetch %s: %s", crawl.Redacted(p.URL), statusText(p.Status))}
 	}
 	return nil
 }
@@ -193,10 +191,15 @@ func notFetched(command, raw string, req *crawl.Request, err error) error {
 	if !errors.As(err, &d) { // which names the address
 		return &crawlError{fmt.Errorf("%s %s: %w", command, req, err)}
 	}
-	if d.Kind == crawl.KindDNS && strings.EqualFold(strings.TrimSpace(raw), req.URL.Host) {
-		err = fmt.Errorf("%w; and there is no file %s", err, raw)
+	return &crawlError{orNoFile(raw, req, d.Kind, err)}
+}
+
+// orNoFile says that what was typed is no file either, if it was taken for a host that is not there.
+func orNoFile(raw string, req *crawl.Request, kind crawl.Kind, err error) error {
+	if kind == crawl.KindDNS && strings.EqualFold(strings.TrimSpace(raw), req.URL.Host) {
+		return fmt.Errorf("%w; and there is no file %s", err, raw)
 	}
-	return &crawlError{err}
+	return err
 }
 
 func (a *app) printFetched(p *page, f *fetchFlags) error {
@@ -282,7 +285,7 @@ func headersText(p *page) string {
 		writeHeader(&b, "< ", t.Response)
 	}
 	if len(p.Sent) == 0 { // a cache's, or no HTTP
-		fmt.Fprintf(&b, "> %s %s\n(nothing was sent: %s)\n\n< %s\n", methodOf(p.Request), p.URL.Redacted(), list("", "", p.Flags...), statusText(p.Status))
+		fmt.Fprintf(&b, "> %s %s\n(nothing was sent: %s)\n\n< %s\n", methodOf(p.Request), crawl.Redacted(p.URL), list("", "", p.Flags...), statusText(p.Status))
 		writeHeader(&b, "< ", p.Header)
 	}
 	return b.String()
@@ -337,7 +340,7 @@ type describedSent struct {
 
 func describe(p *page) description {
 	d := description{
-		URL: p.URL.Redacted(), Method: methodOf(p.Request), Status: p.Status, Proto: p.Proto, Kind: p.Kind(), Size: p.Body.Size(), Header: p.Header,
+		URL: crawl.Redacted(p.URL), Method: methodOf(p.Request), Status: p.Status, Proto: p.Proto, Kind: p.Kind(), Size: p.Body.Size(), Header: p.Header,
 		Redirects: append([]string{}, p.Request.Redirects...), Flags: append([]string{}, p.Flags...), Retries: p.Request.Retries,
 		Start: p.Timing.Start, Latency: p.Timing.Latency.Seconds(), Total: p.Timing.Total.Seconds(), Sent: []describedSent{},
 	}
@@ -345,7 +348,7 @@ func describe(p *page) description {
 		d.Charset = p.Encoding()
 	}
 	for _, t := range p.Sent {
-		s := describedSent{Method: t.Method, URL: t.URL.Redacted(), Request: t.Request, Status: t.Status, Header: t.Response, Total: t.Total.Seconds()}
+		s := describedSent{Method: t.Method, URL: crawl.Redacted(t.URL), Request: t.Request, Status: t.Status, Header: t.Response, Total: t.Total.Seconds()}
 		if t.Err != nil {
 			s.Error = t.Err.Error()
 		}

@@ -9,6 +9,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"net/netip"
 	"net/url"
 	"os"
 	"path"
@@ -172,7 +173,7 @@ func (a *app) genspider(name, start string, f *genspiderFlags) error {
 func (a *app) register(s *newSpider, root, cwd string) error {
 	line := strconv.Quote(s.Name) + ": " + s.Func + ","
 	if root == "" {
-		fmt.Fprintf(a.stdout, "To run it, give it to your program, in cmd.Program's Spiders: %s\n", line)
+		fmt.Fprintf(a.stdout, "To run it, give it to your program, in cmd.Program's Spiders: %s\n'%s startproject' makes such a program.\n", line, a.program.Name)
 		return nil
 	}
 	file := filepath.Join(root, "spiders", "spiders.go")
@@ -230,10 +231,14 @@ func startOf(start, path string) (rawURL, domain string, err error) {
 		return "", "", errors.New("the URL is empty") // a variable of a script that is not set
 	}
 	if !strings.Contains(start, "://") {
-		start = "https://" + start
-		if !strings.Contains(strings.TrimPrefix(start, "https://"), "/") {
+		if !strings.Contains(start, "/") {
 			start += path
 		}
+		scheme := "https://"
+		if u, err := url.Parse("//" + start); err == nil && isLocal(u.Hostname()) {
+			scheme = "http://" // a site that is being written, such as tulle's shop
+		}
+		start = scheme + start
 	}
 	req := crawl.Get(start)
 	if err := req.Err(); err != nil {
@@ -247,6 +252,12 @@ func startOf(start, path string) (rawURL, domain string, err error) {
 		return "", "", errors.New("a URL with a password does not belong into code: TULLE_HTTP_AUTH_USER, TULLE_HTTP_AUTH_PASSWORD and TULLE_HTTP_AUTH_DOMAIN do it")
 	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}).String(), u.Hostname(), nil
+}
+
+// isLocal reports whether a host is this machine, or has an address for a name: there are hardly certificates for these.
+func isLocal(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // look finds what the folder's package is called, and which names it has declared, but for those in file.

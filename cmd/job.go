@@ -52,7 +52,7 @@ func oneJob(c *cobra.Command, args []string) error {
 	case len(args) > 1:
 		return fmt.Errorf("one job at a time: %s", strings.Join(args, " "))
 	case args[0] == "":
-		return errors.New("the folder's name is empty")
+		return fmt.Errorf("%s: the folder's name is empty", c.CommandPath()) // a variable of a script that is not set
 	}
 	return nil
 }
@@ -156,7 +156,11 @@ func (a *app) jobRequeueCommand() *cobra.Command {
 		Short: "Put failed requests back into the queue",
 		Long: `requeue-failed puts requests that failed for good back into the queue: all, or
 those that the flags choose; with several flags those that all of them choose.
-The next run of the job asks for them once more, with all their retries.`,
+The next run of the job asks for them once more, with all their retries.
+
+Kinds are what '` + a.program.Name + ` job list --failed' shows: dns, refused, timeout,
+connection, tls, proxy, truncated, too-large, encoding, browser, dead-host (the
+host had been given up), robots (its robots.txt could not be read), and others.`,
 		Example: strings.Join([]string{
 			"  " + a.program.Name + " job requeue-failed shop-job",
 			"  " + a.program.Name + " job requeue-failed --kind timeout --kind refused shop-job",

@@ -307,7 +307,7 @@ func TestJobMistakes(t *testing.T) {
 		{"job stat --nope a", "unknown flag: --nope (see 'tulle job stat --help')"},
 		{"job list --limit -1 a", "--limit -1: want 0, which is all, or more"},
 		{"job requeue-failed --match ( a", "--match (: error parsing regexp: missing closing ): `(`"},
-		{"job stat TMP/none", "TMP/none is no job: stat TMP/none: no such file or directory"},
+		{"job stat TMP/none", "TMP/none is no job: there is no such folder"},
 		{"job unlock TMP", "TMP is no job: it has no job.json"},
 		{"crawl shop --job=", "--job: the folder's name is empty"},
 	} {

@@ -29,6 +29,9 @@ of each where it starts, which domains and routes it has, and how many checks.`,
 		Example: "  " + a.program.Name + " list\n  " + a.program.Name + " list --json",
 		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
+			if p := foreign(); p != nil {
+				a.warn(fmt.Sprintf("these are %s's own spiders; those of the project %s are in its own program: %s", a.program.Name, p.name, p.line(a.args...)))
+			}
 			if !asJSON {
 				for _, name := range a.spiderNames() {
 					fmt.Fprintln(a.stdout, name)

@@ -119,7 +119,9 @@ Closed (enough) after 1m2s
             s3://covers
 `, summary(engine.Result{Reason: "enough", Stats: st, Feeds: feeds}, s, "shop", 62*time.Second+345678*time.Microsecond))
 
-	none := summary(engine.Result{Reason: "finished", Stats: crawl.NewStats()}, &crawl.Settings{}, "x", time.Millisecond)
+	none := summary(engine.Result{Reason: "finished", Stats: crawl.NewStats()}, &crawl.Settings{
+		Images: s.Images, ItemPipelines: s.ItemPipelines, // without a picture their place may not even be there
+	}, "x", time.Millisecond)
 	require.Equal(t, "\nFinished in 1ms\n  pages     0\n  items     0\n  traffic   0 B in 0 requests\n  errors    0\n", none)
 }
 

@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,6 +23,7 @@ import (
 	"github.com/tulle-go/tulle/cmd"
 	"github.com/tulle-go/tulle/crawl"
 	"github.com/tulle-go/tulle/pipeline"
+	"github.com/tulle-go/tulle/spiders"
 )
 
 // looked is a site for the commands that look at pages, and a program with a spider for it.
@@ -266,6 +269,53 @@ func TestFetchToFile(t *testing.T) {
 	require.Contains(t, stderr, "no such file or directory")
 }
 
+// TestPipeThatNobodyReads ends a command as it ends every program, once what was spooled is removed.
+func TestPipeThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("no such signal")
+	}
+	l := newLooked(t)
+	for _, args := range [][]string{
+		{"fetch", l.url + "/big"},
+		{"fetch", "--text", l.url + "/long"},
+		{"fetch", "--json", l.url + "/long"},
+		{"view", "--print", l.url + "/big"},
+		{"shell", l.url + "/long", "-c", "body"},
+		{"shell", l.url + "/long", "--keep-going", "-c", "body; body"},
+	} {
+		dir := t.TempDir()
+		reads, writes, err := os.Pipe()
+		require.NoError(t, err)
+		require.NoError(t, reads.Close())
+		c := exec.CommandContext(t.Context(), os.Args[0], append(args, "--no-config", "-s", "download.spool_over=1kB", "-s", "download.spool_dir="+dir)...)
+		var stderr bytes.Buffer
+		c.Env, c.Stdout, c.Stderr = append(os.Environ(), asProgram+"=1", "TMPDIR="+t.TempDir()), writes, &stderr
+		err = c.Run()
+		require.NoError(t, writes.Close())
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit, args)
+		status, ok := exit.Sys().(syscall.WaitStatus)
+		require.True(t, ok && status.Signaled() && status.Signal() == syscall.SIGPIPE, "%v: %v: %s", args, err, stderr.String())
+		require.NotContains(t, stderr.String(), "tulle:", args)
+		require.Empty(t, entries(t, dir), args)
+	}
+}
+
+// TestSessionThatCannotStart is a setting that is wrong: nothing has been asked.
+func TestSessionThatCannotStart(t *testing.T) {
+	t.Parallel()
+	l := newLooked(t)
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, file, "")
+	for _, args := range [][]string{{"fetch", "SITE/"}, {"view", "--print", "SITE/"}, {"shell", "SITE/", "-c", "status"}} {
+		code, stdout, stderr := l.run(t, append(args, "-s", "http_cache.on=true", "-s", "http_cache.dir="+filepath.Join(file, "cache"))...)
+		require.Equal(t, 2, code, stderr)
+		require.Empty(t, stdout)
+		require.Regexp(t, `^tulle: [^\n]*not a directory\n$`, stderr)
+	}
+}
+
 // TestLookingWritesNothing: a spider's feeds, job and limits are those of a crawl, whoever asks for them.
 func TestLookingWritesNothing(t *testing.T) {
 	t.Parallel()
@@ -306,6 +356,10 @@ func TestNoSuchFile(t *testing.T) {
 	code, _, stderr := run(t, "fetch", "nosuchfile.invalid", "-s", "retry.times=-1", "--no-config")
 	require.Equal(t, 1, code)
 	require.True(t, strings.HasPrefix(stderr, "tulle: no answer from nosuchfile.invalid: dns: "), stderr)
+	require.True(t, strings.HasSuffix(stderr, "; and there is no file nosuchfile.invalid\n"), stderr)
+
+	code, _, stderr = run(t, "shell", "nosuchfile.invalid", "-c", "text h1", "-s", "retry.times=-1", "--no-config")
+	require.Equal(t, 1, code)
 	require.True(t, strings.HasSuffix(stderr, "; and there is no file nosuchfile.invalid\n"), stderr)
 }
 
@@ -356,7 +410,7 @@ func TestPageMistakes(t *testing.T) {
 		{"-a is an argument of a spider: name it with --spider", []string{"fetch", "-a", "x=1", "SITE"}},
 		{"--log-level loud: want debug, info, warn or error", []string{"fetch", "--log-level", "loud", "SITE"}},
 		{"-s nope=1: unknown setting nope; the settings command lists all of them", []string{"fetch", "-s", "nope=1", "SITE"}},
-		{"--data x: this is no JSON", []string{"parse", "--data", "x", "SITE"}},
+		{`--data x: want JSON, as in --data '{"page": 2}'`, []string{"parse", "--data", "x", "SITE"}},
 		{"--depth -1: want 0 or more", []string{"parse", "--depth", "-1", "SITE"}},
 		{"no spider is known to be for nowhere.example: name one with --spider (other, shelf)", []string{"parse", "http://nowhere.example/"}},
 		{`spider shelf has no route "x" (routes: book, fails, panics, selector)`, []string{"parse", "--spider", "shelf", "-r", "x", "SITE"}},
@@ -460,6 +514,17 @@ Requests: 1
 	require.Contains(t, stdout, `"items": [],`)
 	require.Contains(t, stdout, `"requests": [],`)
 
+	l.program.Settings.SpiderMiddlewares = []crawl.SpiderLayer{{Name: "none", Middleware: func(*crawl.Env) (crawl.SpiderHooks, error) {
+		return crawl.SpiderHooks{Request: func(context.Context, *crawl.Response, *crawl.Request) (*crawl.Request, error) {
+			return nil, &crawl.IgnoreRequestError{Reason: "not today"}
+		}}, nil
+	}}}
+	code, stdout, stderr = l.run(t, "parse", "--json", "--spider", "shelf", "SITE/")
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, `"pages": [],`)
+	require.Equal(t, "tulle: parse: a spider middleware dropped the request: not today\n", stderr)
+	l.program.Settings.SpiderMiddlewares = nil
+
 	_, _, stderr = l.run(t, "parse", "--spider", "shelf", "-r", "book", "--pipelines", "SITE/book/2")
 	require.Contains(t, stderr, "no Two")
 }
@@ -491,4 +556,30 @@ func TestParseDepth(t *testing.T) {
 	require.True(t, strings.HasPrefix(stdout, "3 pages, 1 level deep; -v shows them one by one\nItems: 2\n"), stdout)
 	_, stdout, _ = l.run(t, "parse", "--spider", "shelf", "-d", "1", "-v", "SITE/")
 	require.Contains(t, stdout, "depth 1  SITE/book/1 book  200 OK  HTML\nItems: 1\n")
+}
+
+// TestSessionOfRules looks at a page by the settings of a spider whose rules name its own routes, which the session has none of.
+func TestSessionOfRules(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := run(t, "fetch", "--spider", "shop-sitemap", "http://shop.localhost/robots.txt")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, "\nSitemap: http://shop.localhost/sitemap.xml\n")
+
+	// A rule that is wrong is told, with the spider's other checks; those of other spiders are run.
+	rule := spiders.SitemapRule{Match: "/", Route: "nope"}
+	p := cmd.Program{Spiders: map[string]func(map[string]string) (*crawl.Spider, error){
+		"a": func(map[string]string) (*crawl.Spider, error) {
+			s := spiders.Sitemap(crawl.Spider{Name: "a", Checks: []crawl.Check{{URL: "data:,a"}}}, spiders.SitemapOptions{URLs: []string{"http://h/"}, Rules: []spiders.SitemapRule{rule}})
+			return s, nil
+		},
+		"b": func(map[string]string) (*crawl.Spider, error) {
+			nothing := func(context.Context, *crawl.Response, *crawl.Out) error { return nil }
+			return &crawl.Spider{Name: "b", StartURLs: []string{"data:,"}, Parse: nothing, Checks: []crawl.Check{{URL: "data:,b"}}}, nil
+		},
+	}}
+	code, stdout, stderr = runProgram(t, p.Spiders, "check")
+	require.Equal(t, 1, code)
+	require.Contains(t, stdout, "      spider a: sitemap's rule 0: the spider has no route \"nope\"")
+	require.Contains(t, stdout, "ok    b Parse  data:,b  ")
+	require.Equal(t, "tulle: 2 checks failed\n", stderr)
 }

@@ -12,11 +12,9 @@ import (
 	"math"
 	"net/url"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -90,7 +88,7 @@ func (a *app) parse(ctx context.Context, raw string, f *parseFlags) error {
 	}
 	if f.data != "" {
 		if !json.Valid([]byte(f.data)) {
-			return fmt.Errorf("--data %s: this is no JSON", f.data)
+			return fmt.Errorf("--data %s: want JSON, as in --data '{\"page\": 2}'", f.data)
 		}
 		req.Data = json.RawMessage(f.data)
 	}
@@ -122,7 +120,7 @@ func (a *app) parse(ctx context.Context, raw string, f *parseFlags) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilStopped(ctx, os.Interrupt)
 	defer stop()
 	res, err := e.Run(ctx)
 	if res.Reason == "" {
@@ -147,7 +145,10 @@ func (a *app) guessSpider(u *url.URL, args map[string]string) (name, why string,
 	for _, name := range a.spiderNames() {
 		s, err := a.spider(name, args)
 		if err != nil {
-			continue // one that needs other arguments
+			s, err = a.spider(name, nil) // one that does not take these arguments says so when it is the one
+		}
+		if err != nil {
+			continue // one that needs others
 		}
 		if slices.ContainsFunc(s.AllowedDomains, func(d string) bool { return within(u, d) }) {
 			byDomain = append(byDomain, name)
@@ -218,7 +219,7 @@ type parsedRequest struct {
 func describeRequest(req *crawl.Request) *parsedRequest {
 	r := &parsedRequest{Method: methodOf(req), Route: req.Route, Priority: req.Priority, Data: req.Data, fingerprint: req.Fingerprint(), dontFilter: req.DontFilter}
 	if req.URL != nil {
-		r.URL = req.URL.Redacted()
+		r.URL = crawl.Redacted(req.URL)
 	}
 	return r
 }
@@ -283,14 +284,14 @@ func (p *parsing) open(ctx context.Context, req *crawl.Request, resp *crawl.Resp
 	page := p.pages[origin]
 	if page == nil {
 		page = &parsedPage{
-			URL: req.URL.Redacted(), Route: req.Route, Depth: req.Depth,
+			URL: crawl.Redacted(req.URL), Route: req.Route, Depth: req.Depth,
 			Items: []json.RawMessage{}, Requests: []*parsedRequest{}, Errors: []string{}, NoItem: []string{},
 		}
 		p.pages[origin] = page
 		p.Pages = append(p.Pages, page)
 	}
 	if resp != nil {
-		page.URL, page.Status, page.kind = resp.URL.Redacted(), resp.Status, resp.Kind()
+		page.URL, page.Status, page.kind = crawl.Redacted(resp.URL), resp.Status, resp.Kind()
 	}
 	return page
 }
@@ -409,6 +410,9 @@ func (p *parsing) finish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	slices.SortStableFunc(p.Pages, func(a, b *parsedPage) int { return cmp.Compare(a.Depth, b.Depth) })
+	if p.Pages == nil {
+		p.Pages = []*parsedPage{}
+	}
 	if p.Dropped == nil {
 		p.Dropped = []*parsedRequest{}
 	}

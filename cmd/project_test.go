@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -141,6 +142,61 @@ func TestProject(t *testing.T) {
 	goRun(t, dir, "go", "build", "-o", "mycrawler", ".")
 	require.Equal(t, "books\nmy-api\nmy-basic\nmy-crawl\nmy-csvfeed\nmy-sitemap\nmy-xmlfeed\n", goRun(t, dir, program, "list"))
 	require.Contains(t, goRun(t, dir, program, "version", "-v"), "\njobs           linked\n")
+
+	// What a spider does not read is refused: a mistyped argument would change nothing.
+	for _, name := range strings.Fields(goRun(t, dir, program, "list")) {
+		c := exec.CommandContext(t.Context(), program, "crawl", name, "-a", "tga=x")
+		c.Dir = dir
+		out, err := c.CombinedOutput()
+		require.Error(t, err)
+		require.Equal(t, "mycrawler: spider "+name+": -a tga: it takes no arguments\n", string(out))
+	}
+}
+
+// TestForeignProject is an installed tulle in the folder of a project, whose spiders it does not have: it says what to do, and once.
+func TestForeignProject(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	code, _, stderr := in(t, root, nil, "startproject", "lamps")
+	require.Zero(t, code, stderr)
+	dir := filepath.Join(root, "lamps")
+	code, _, stderr = in(t, dir, nil, "genspider", "news", "example.com")
+	require.Zero(t, code, stderr)
+	text := read(t, filepath.Join(dir, "tulle.yaml"))
+	write(t, filepath.Join(dir, "tulle.yaml"), text+"  news: {download_delay: 1s}\n  other: {}\n")
+	says := func(dir string, want string, args ...string) {
+		t.Helper()
+		_, _, stderr := in(t, dir, nil, args...)
+		if want == "" {
+			require.Empty(t, stderr)
+			return
+		}
+		require.Contains(t, stderr, want)
+		require.Equal(t, 1, strings.Count(stderr, "go run"), stderr)
+	}
+	below := filepath.Join(dir, "spiders")
+	says(dir, `no spider is called "news"; there are: books, broken, `, "crawl", "news")
+	says(dir, `tiny; the spiders of the project lamps are in its own program: go run . crawl news -a 'x=a b'`+"\n", "crawl", "news", "-a", "x=a b")
+	says(below, `tiny; the spiders of the project lamps are in its own program: go run .. check news`+"\n", "check", "news")
+	says(dir, "tulle: warning: this is tulle's own spider books, and not that of the project lamps: go run . settings books order\n", "settings", "books", "order")
+	says(below, "tulle: warning: ../tulle.yaml: the spiders of the project lamps (news, other) are in its own program: go run .. crawl news\n", "settings", "tiny", "order")
+	says(dir, "tulle: warning: these are tulle's own spiders; those of the project lamps are in its own program: go run . list\n", "list")
+	says(dir, "", "settings", "order") // nobody asks for a spider
+	says(dir, "", "shell", "-c", "help")
+
+	// A program elsewhere, and another's list.
+	require.NoError(t, os.Remove(filepath.Join(dir, "main.go")))
+	require.NoError(t, os.RemoveAll(below))
+	write(t, filepath.Join(dir, "go.mod"), "module \"example.com/cats\" // mine\n\nrequire (\n\tgithub.com/tulle-go/tulle v0.1.0\n)\n")
+	says(dir, "the spiders of the project cats are in its own program: go run PACKAGE crawl nope\n", "crawl", "nope")
+
+	// Not a project of ours, and tulle itself.
+	for _, mod := range []string{"module x\n", "module github.com/tulle-go/tulle\n"} {
+		write(t, filepath.Join(dir, "go.mod"), mod)
+		_, _, stderr = in(t, dir, nil, "settings", "tiny", "order")
+		require.Equal(t, 2, strings.Count(stderr, "\n"), stderr)
+		require.Contains(t, stderr, `tulle: warning: tulle.yaml:25:3: no spider is called "news"; there are: `)
+	}
 }
 
 // TestProjectOverwritesNothing, and a project that cannot be written leaves nothing.
@@ -154,9 +210,18 @@ func TestProjectOverwritesNothing(t *testing.T) {
 	require.Equal(t, []string{"x", "x/README.md"}, entries(t, dir))
 
 	write(t, filepath.Join(dir, "y/spiders"), "a file where a folder is wanted\n")
-	code, _, _ = in(t, dir, nil, "startproject", "y")
+	code, _, stderr = in(t, dir, nil, "startproject", "y")
 	require.Equal(t, 2, code)
 	require.Equal(t, []string{"x", "x/README.md", "y", "y/spiders"}, entries(t, dir))
+	require.Equal(t, "tulle: y/spiders is a file, and the project needs a folder there: move it, or name another folder, as in: tulle startproject y DIR\n", stderr)
+
+	write(t, filepath.Join(dir, "lamps"), "a file\n")
+	for _, args := range [][]string{{"lamps"}, {"github.com/me/mycrawler", "lamps/crawler"}} {
+		code, _, stderr = in(t, dir, nil, append([]string{"startproject"}, args...)...)
+		require.Equal(t, 2, code)
+		require.Equal(t, "tulle: lamps is a file, and the project needs a folder there: move it, or name another folder, as in: tulle startproject "+args[0]+" DIR\n", stderr)
+	}
+	require.NoError(t, os.Remove(filepath.Join(dir, "lamps")))
 
 	// Other files may be there.
 	write(t, filepath.Join(dir, "z/notes.txt"), "mine\n")
@@ -243,10 +308,17 @@ func TestGenspider(t *testing.T) {
 	dir = t.TempDir()
 	code, stdout, stderr := in(t, dir, nil, "genspider", "news-of_today", "example.com:8080/x")
 	require.Zero(t, code, stderr)
-	require.Equal(t, "Wrote news_of_today.go\nTo run it, give it to your program, in cmd.Program's Spiders: \"news-of_today\": NewsOfToday,\n", stdout)
+	require.Equal(t, "Wrote news_of_today.go\nTo run it, give it to your program, in cmd.Program's Spiders: \"news-of_today\": NewsOfToday,\n'tulle startproject' makes such a program.\n", stdout)
 	text := read(t, filepath.Join(dir, "news_of_today.go"))
 	require.True(t, strings.HasPrefix(text, "package main\n"))
 	require.Contains(t, text, `"https://example.com:8080/x"`)
+	for start, want := range map[string]string{
+		"shop.localhost:8000": `"http://shop.localhost:8000/"`, "127.0.0.1": `"http://127.0.0.1/"`, "[::1]:80/a": `"http://[::1]:80/a"`, "localhost.example": `"https://localhost.example/"`,
+	} {
+		code, stdout, stderr := in(t, dir, nil, "genspider", "-d", "other", start)
+		require.Zero(t, code, stderr)
+		require.Contains(t, stdout, "StartURLs:      []string{"+want+"}")
+	}
 	require.Contains(t, text, `AllowedDomains: []string{"example.com"}`)
 
 	code, stdout, stderr = in(t, dir, nil, "genspider", "-l")
@@ -483,4 +555,41 @@ func TestListAndVersionJSON(t *testing.T) {
 	require.Equal(t, "not linked", v.Parts["jobs"])
 	require.NotEmpty(t, v.Modules)
 	require.NotEmpty(t, v.Go)
+}
+
+// TestConstructorThatPanics is told as one that returns an error, with the place, and stops no command for other spiders.
+func TestConstructorThatPanics(t *testing.T) {
+	t.Parallel()
+	nothing := func(context.Context, *crawl.Response, *crawl.Out) error { return nil }
+	program := map[string]func(map[string]string) (*crawl.Spider, error){
+		"explodes": func(args map[string]string) (*crawl.Spider, error) {
+			return &crawl.Spider{Name: strings.Fields("")[len(args)]}, nil
+		},
+		"pattern": func(args map[string]string) (*crawl.Spider, error) {
+			return &crawl.Spider{StartURLs: []string{regexp.MustCompile(args["pattern"] + "(").String()}}, nil
+		},
+		"good": func(map[string]string) (*crawl.Spider, error) {
+			return &crawl.Spider{StartURLs: []string{"data:,a"}, Parse: nothing, Checks: []crawl.Check{{URL: "data:,a"}}}, nil
+		},
+	}
+	const index, pattern = `its constructor: panic: runtime error: index out of range \[0\] with length 0 \(project_test.go:\d+\)`, `its constructor: panic: regexp: Compile\(.*\): error parsing regexp: .* \(project_test.go:\d+\)`
+	code, stdout, stderr := runProgram(t, program, "crawl", "explodes")
+	require.Equal(t, 2, code)
+	require.Empty(t, stdout)
+	require.Regexp(t, "^tulle: spider explodes: "+index+"\n$", stderr)
+	_, _, stderr = runProgram(t, program, "fetch", "data:,a", "--spider", "pattern")
+	require.Regexp(t, "^tulle: spider pattern: "+pattern+"\n$", stderr)
+
+	code, stdout, stderr = runProgram(t, program, "list", "--json")
+	require.Zero(t, code, stderr)
+	require.Contains(t, stdout, `"name": "good"`)
+	require.Regexp(t, `"error": "spider explodes: `+index+`"`, stdout)
+	code, stdout, stderr = runProgram(t, program, "check")
+	require.Equal(t, 1, code)
+	require.Regexp(t, "FAIL  explodes\n      "+index+"\n", stdout)
+	require.Contains(t, stdout, "ok    good Parse  data:,a  ")
+	require.Equal(t, "tulle: 2 checks failed\n", stderr)
+	code, _, stderr = runProgram(t, program, "parse", "http://nowhere.example/")
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, "no spider is known to be for nowhere.example: ")
 }

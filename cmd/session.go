@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -109,12 +111,33 @@ func (a *ask) note(t transaction) {
 	}
 }
 
-// openSession starts the crawl of a spider that asks for nothing by itself. What the spider stores, feeds and resumes is left aside: looking at a page writes nothing.
-func openSession(spider *crawl.Spider, settings crawl.Settings) (*session, error) {
+// untilStopped returns a context that ends when the process is told to: by SIGTERM, by a terminal that is closed, and by the signals in more. A pipe that nobody reads ends no
+// process before the returned function is called: what was spooled is removed first. See [Run].
+func untilStopped(ctx context.Context, more ...os.Signal) (context.Context, context.CancelFunc) {
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	more = append(more, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		more = append(more, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(ctx, more...)
+	return ctx, func() {
+		stop()
+		signal.Stop(pipes)
+	}
+}
+
+// openSession starts the crawl of a spider that asks for nothing by itself, and returns once it has begun. What the spider stores, feeds and resumes is left aside: looking at a
+// page writes nothing.
+func openSession(ctx context.Context, spider *crawl.Spider, settings crawl.Settings) (*session, error) {
+	begun := make(chan struct{})
 	s := &session{asks: make(chan *ask), ended: make(chan struct{}), selectors: new(crawl.Selectors), asked: make(map[int]*ask)}
 	own := *spider
 	own.StartURLs, own.Routes = nil, nil
 	own.Start, own.Parse, own.Errback = s.start, s.parse, s.errback
+	if spider.Verify != nil {
+		own.Verify = func(*crawl.Spider) error { return spider.Verify(spider) } // as it is written: its rules name its own routes
+	}
 	afterConfigure(&own, func(set *crawl.Settings) {
 		onlyLook(set)
 		set.ItemPipelines = nil
@@ -123,6 +146,13 @@ func openSession(spider *crawl.Spider, settings crawl.Settings) (*session, error
 		set.Middlewares = append(set.Middlewares,
 			crawl.Layer{Order: math.MinInt, Name: "session", Middleware: s.outermost},
 			crawl.Layer{Order: math.MaxInt, Name: "session wire", Middleware: s.innermost})
+		started := set.Trace.EngineStarted
+		set.Trace.EngineStarted = func(ctx context.Context) {
+			close(begun)
+			if started != nil {
+				started(ctx)
+			}
+		}
 		dropped := set.Trace.RequestDropped
 		set.Trace.RequestDropped = func(req *crawl.Request, why error) {
 			if a := s.of(req); a != nil {
@@ -138,17 +168,26 @@ func openSession(spider *crawl.Spider, settings crawl.Settings) (*session, error
 		return nil, err
 	}
 	s.engine = e
-	ctx, cancel := context.WithCancel(context.Background())
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.kill = cancel
 	go func() {
 		defer close(s.ended)
 		defer cancel()
-		res, err := e.Run(ctx)
+		res, err := e.Run(running)
 		if s.err = err; err == nil {
 			s.err = fmt.Errorf("the crawl behind it has ended (%s)", res.Reason)
 		}
 	}()
-	return s, nil
+	select {
+	case <-begun:
+		return s, nil
+	case <-s.ended:
+		return nil, s.err // a setting's, as nothing has been asked
+	case <-ctx.Done():
+		s.kill()
+		<-s.ended
+		return nil, &crawlError{errInterrupted}
+	}
 }
 
 // onlyLook takes out of settings what a crawl would leave behind, and what would end it by itself. Assignments come after Configure, so these do too.
@@ -354,14 +393,14 @@ func explained(err error, sent []transaction) error {
 	if errors.As(err, &ignored) {
 		var d *crawl.DownloadError
 		switch {
-		case errors.As(ignored.Err, &d) && strings.HasPrefix(ignored.Reason, "robots.txt of "):
+		case errors.As(ignored.Err, &d) && ignored.Kind == crawl.KindRobots:
 			if u, err := url.Parse(d.URL); err == nil && (d.Kind == crawl.KindDNS || d.Kind == crawl.KindRefused) {
 				return fmt.Errorf("no answer from %s: %w", u.Host, hostError{d})
 			}
 		case ignored.Reason == "robots.txt":
 			return errors.New("robots.txt forbids this page (-s robots.ignore=true asks all the same)")
 		case ignored.Reason == "max redirections reached" && len(sent) > 0:
-			return fmt.Errorf("max redirections reached, the last one to %s", sent[len(sent)-1].URL.Redacted())
+			return fmt.Errorf("max redirections reached, the last one to %s", crawl.Redacted(sent[len(sent)-1].URL))
 		case ignored.Err == nil:
 			return errors.New(ignored.Reason)
 		}
@@ -405,12 +444,12 @@ func (f *pageFlags) addFetch(a *app, c *cobra.Command) {
 }
 
 // open makes the spider whose settings hold, and starts a session.
-func (f *pageFlags) open(a *app, command string) (*session, *crawl.Spider, error) {
+func (f *pageFlags) open(ctx context.Context, a *app, command string) (*session, *crawl.Spider, error) {
 	spider, settings, err := f.prepare(a, command)
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := openSession(spider, settings)
+	s, err := openSession(ctx, spider, settings)
 	return s, spider, err
 }
 
@@ -478,7 +517,7 @@ func typedRequest(raw string) (*crawl.Request, error) {
 func (f *pageFlags) shape(req *crawl.Request) {
 	if f.noRedirect || f.render || f.waitFor != "" {
 		req.SetKnobs(func(k *crawl.Knobs) {
-			k.DontRedirect, k.DontRefresh = f.noRedirect, f.noRedirect
+			k.DontRedirect, k.DontRefresh = k.DontRedirect || f.noRedirect, k.DontRefresh || f.noRedirect
 			if f.render || f.waitFor != "" {
 				k.Render = &crawl.Render{WaitFor: f.waitFor}
 			}

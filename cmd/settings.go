@@ -72,7 +72,7 @@ understood in all three: -s DOWNLOAD_DELAY=0.5`,
 	}
 	f.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.Flags().BoolVar(&changed, "changed", false, "print only what is not the default")
+	c.Flags().BoolVar(&changed, "changed", false, "print only what has been set")
 	return c
 }
 

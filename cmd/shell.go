@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -100,7 +99,13 @@ var errQuit = errors.New("quit")
 func (a *app) shell(ctx context.Context, raw string, f *shellFlags) error {
 	typed := !f.scripted && term.IsTerminal(int(os.Stdin.Fd()))
 	terminal := typed && isTerminal(a.stdout)
-	session, spider, err := f.open(a, "shell")
+	var signals []os.Signal
+	if !typed {
+		signals = append(signals, os.Interrupt) // somebody who types gives up a command by it
+	}
+	ctx, stop := untilStopped(ctx, signals...)
+	defer stop()
+	session, spider, err := f.open(ctx, a, "shell")
 	if err != nil {
 		return err
 	}
@@ -109,15 +114,6 @@ func (a *app) shell(ctx context.Context, raw string, f *shellFlags) error {
 		name: a.program.Name, flags: &f.pageFlags, session: session, spider: spider, out: a.stdout, notes: a.stderr,
 		interactive: typed && onTerminal(a.stdout), terminal: onTerminal(a.stdout), width: func() int { return newScreen(a.stdout, terminal).width() },
 	}
-	signals := []os.Signal{syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
-		signals = append(signals, syscall.SIGHUP)
-	}
-	if !typed {
-		signals = append(signals, os.Interrupt) // somebody who types gives up a command by it
-	}
-	ctx, stop := signal.NotifyContext(ctx, signals...)
-	defer stop()
 	switch {
 	case terminal:
 		s.paint, s.notes = painter(a.stdout), a.stdout
@@ -137,7 +133,7 @@ func (a *app) shell(ctx context.Context, raw string, f *shellFlags) error {
 		if place != "" {
 			err = fmt.Errorf("%s: %w", place, err)
 		}
-		if f.keepGoing && ctx.Err() == nil && !errors.Is(err, errInterrupted) {
+		if f.keepGoing && ctx.Err() == nil && a.stdout.err == nil && !errors.Is(err, errInterrupted) {
 			fmt.Fprintf(a.stderr, "%s: %s\n", s.name, visible(err.Error()))
 			failed = &crawlError{errors.New("not all commands worked")}
 			return true
@@ -205,6 +201,9 @@ func (s *shell) converse(ctx context.Context, raw string, ed lineReader) error {
 			if s.say(err); err != nil {
 				break
 			}
+		}
+		if out, ok := s.out.(*output); ok && out.err != nil {
+			return nil // nobody reads the results any more; Run says so
 		}
 	}
 }
@@ -387,31 +386,11 @@ func pointed(err error) error {
 		if n, err := strconv.Atoi(left[1]); err == nil {
 			before, rest = len(selector)-n, ": cannot go on here"
 		}
-	} else if what == "xpath" {
-		before = xpathUpTo(selector)
 	}
 	if before < 0 || before > len(selector) {
 		return err
 	}
 	return fmt.Errorf("%s%s\n  %s\n  %s^", what, visible(rest), visible(selector), strings.Repeat(" ", utf8.RuneCountInString(selector[:before])))
-}
-
-// xpathUpTo is how much of a malformed expression is one: the compiler does not say where it stopped. It is -1 if all of it is.
-func xpathUpTo(expr string) int {
-	good := func(expr string) bool {
-		var empty crawl.Response
-		empty.Eval(expr)
-		return empty.Err() == nil
-	}
-	if good(expr) {
-		return -1
-	}
-	for n := len(expr) - 1; n > 0; n-- {
-		if good(expr[:n]) {
-			return n
-		}
-	}
-	return 0
 }
 
 // splitCommands splits lines, and at semicolons before a space.

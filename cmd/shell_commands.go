@@ -225,6 +225,7 @@ func (s *shell) fetch(ctx context.Context, arg string) error {
 		if err != nil {
 			return err
 		}
+		s.flags.shape(req)
 		return s.open(ctx, req)
 	}
 	words, err := splitWords(arg)
@@ -261,7 +262,12 @@ func (s *shell) fetch(ctx context.Context, arg string) error {
 		return fmt.Errorf("fetch %w", err)
 	}
 	s.flags.shape(req)
-	return s.open(ctx, req)
+	err = s.open(ctx, req)
+	var d *crawl.DownloadError
+	if errors.As(err, &d) {
+		return orNoFile(raw, req, d.Kind, err)
+	}
+	return err
 }
 
 // open fetches a page and makes it the one that commands are about.
@@ -307,7 +313,7 @@ func (s *shell) status(w io.Writer) {
 		}
 		way += how + " → "
 	}
-	fmt.Fprintf(w, "%s%s  %s  %s\n", s.paint.dim(way), s.paint.status(p.Status, statusText(p.Status)), strings.Join(parts, "  "), visible(p.URL.Redacted()))
+	fmt.Fprintf(w, "%s%s  %s  %s\n", s.paint.dim(way), s.paint.status(p.Status, statusText(p.Status)), strings.Join(parts, "  "), visible(crawl.Redacted(p.URL)))
 }
 
 func (s *shell) follow(ctx context.Context, from *selection, arg string) (*selection, error) {
@@ -446,13 +452,19 @@ func (s *shell) forms(context.Context, string) error {
 	if len(forms) == 0 {
 		return errors.New("the page has no forms")
 	}
-	for i, f := range forms {
+	for i, f := range forms { // a page may have very many, with as many fields
 		if i > 0 {
-			fmt.Fprintln(s.out)
+			if _, err := fmt.Fprintln(s.out); err != nil {
+				return err
+			}
 		}
-		fmt.Fprintln(s.out, s.paint.bold(visible(fmt.Sprintf("%d %s", i+1, f))))
+		if _, err := fmt.Fprintln(s.out, s.paint.bold(visible(fmt.Sprintf("%d %s", i+1, f)))); err != nil {
+			return err
+		}
 		for _, field := range f.Fields() {
-			fmt.Fprintf(s.out, "  %s=%s\n", visible(field.Name), visible(field.Value))
+			if _, err := fmt.Fprintf(s.out, "  %s=%s\n", visible(field.Name), visible(field.Value)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -565,7 +577,7 @@ func (s *shell) route(ctx context.Context, name string) error {
 	resp := copyOf(s.page.Response)
 	resp.Request = resp.Request.Clone()
 	resp.Request.Route = name
-	c := &collected{page: parsedPage{URL: resp.URL.Redacted(), Route: name, Status: resp.Status}, spider: s.spider}
+	c := &collected{page: parsedPage{URL: crawl.Redacted(resp.URL), Route: name, Status: resp.Status}, spider: s.spider}
 	done := make(chan error, 1)
 	go func() { // a callback that does not end is left behind when somebody presses Ctrl-C
 		var err error

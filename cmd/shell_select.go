@@ -158,6 +158,7 @@ func (s *shell) css(_ context.Context, from *selection, arg string) (*selection,
 	if err := wanted("css", arg, "a SELECTOR, such as css h2 a"); err != nil {
 		return nil, err
 	}
+	arg = unquoted(arg)
 	return s.below(from, "css "+arg, func(r *crawl.Response) crawl.Nodes { return r.Select(arg) }, func(n crawl.Node) crawl.Nodes { return n.Select(arg) })
 }
 
@@ -165,6 +166,7 @@ func (s *shell) xpath(_ context.Context, from *selection, arg string) (*selectio
 	if err := wanted("xpath", arg, "an EXPRESSION, such as xpath //h2/a/@href"); err != nil {
 		return nil, err
 	}
+	arg = unquoted(arg)
 	var values []found // an expression may give a number, a text or a truth value too
 	nodes := func(at crawl.Node, v any) crawl.Nodes {
 		switch v := v.(type) {
@@ -182,6 +184,15 @@ func (s *shell) xpath(_ context.Context, from *selection, arg string) (*selectio
 		sel.all = values
 	}
 	return sel, err
+}
+
+// unquoted takes off the quotes that somebody has put around all of a selector, as one does for other shells: by itself none begins with one, and no expression is worth
+// asking for that is a text.
+func unquoted(arg string) string {
+	if n := len(arg); n > 2 && (arg[0] == '"' || arg[0] == '\'') && strings.IndexByte(arg[1:], arg[0]) == n-2 {
+		return arg[1 : n-1]
+	}
+	return arg
 }
 
 // wanted is an error if a command's argument is missing.
@@ -315,7 +326,7 @@ func (s *shell) selected(from *selection, command string) (*selection, error) {
 func (s *shell) text(_ context.Context, from *selection, arg string) (*selection, error) {
 	switch {
 	case arg != "" && from == nil:
-		from = foundNodes("", s.page.Select(arg))
+		from = foundNodes("", s.page.Select(unquoted(arg)))
 	case arg != "":
 		return nil, errors.New("text behind a | takes no selector: it is the text of what was selected")
 	case from == nil && s.last == nil:

@@ -70,6 +70,7 @@ func TestShellCommands(t *testing.T) {
 		{"/", "tree ul 1", "ul#books (2 in it)\n"},
 		{"/", "# a comment\n\n#books > li:nth-child(2) a", "<a href=\"/book/2\">Two</a>\n"},
 		{"/", "css nothing", ""},
+		{"/", `css "#books a" | attr href; xpath '//ul/li[2]/a/@href'; text "ul li a"; css 'a[href="/book/1"]' | text`, "/book/1\n/book/2\n/book/2\nOne\nTwo\nOne\n"},
 		{"/data", "json items.#.name; items.1.price; json next", "\"a\"\n\"b|c\"\n20\n\"/book/2\"\n"},
 		{"/data", `json items.#(name=="b|c").price`, "20\n"},
 		{"/data", "jmes items[?price > `10`].name | re \\w", "b\nc\n"},
@@ -193,6 +194,18 @@ func TestShellGivesUpPrinting(t *testing.T) {
 		require.True(t, strings.HasSuffix(stderr.String(), "\ntulle: interrupted\n"), stderr.String())
 		require.LessOrEqual(t, stdout.Len(), 32<<10, command)
 	}
+}
+
+// TestShellFetchCurl asks as the shell's flags have it, and as the command has it.
+func TestShellFetchCurl(t *testing.T) {
+	t.Parallel()
+	l := newLooked(t)
+	code, stdout, stderr := l.run(t, "shell", "--no-redirect", "-c", "fetch curl 'SITE/moved'; status")
+	require.Zero(t, code, stderr)
+	require.True(t, strings.HasPrefix(stdout, "302 Found  "), stdout)
+	code, _, stderr = l.run(t, "shell", "--wait-for", "h1", "-c", "fetch curl 'SITE/'")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "browser")
 }
 
 // TestShellForgets a selector that was wrong: the page is as good as before.

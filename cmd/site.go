@@ -38,6 +38,23 @@ Ctrl-C.`,
 	return c
 }
 
+// notOpened says why the site cannot be served at an address, and what can be done.
+func (a *app) notOpened(addr string, err error) error {
+	host, port, serr := net.SplitHostPort(addr)
+	switch {
+	case serr != nil:
+		return fmt.Errorf("--addr %s: want host:port, as in 127.0.0.1:8000 or :8000", addr)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("--addr %s: port %s is taken by another program, perhaps another '%s site'; --addr %s takes one that is free",
+			addr, port, a.program.Name, net.JoinHostPort(host, "0"))
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("--addr %s: port %s is kept for the system; --addr %s takes one that is free", addr, port, net.JoinHostPort(host, "0"))
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("--addr %s: %s is no address of this machine", addr, host)
+	}
+	return fmt.Errorf("--addr %s: %w", addr, err)
+}
+
 // serve answers until the context ends, or an interrupt comes.
 func (a *app) serve(ctx context.Context, addr string, products int) error {
 	if products < 1 || products > bundled.MaxProducts {
@@ -47,7 +64,7 @@ func (a *app) serve(ctx context.Context, addr string, products int) error {
 	defer stop()
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return fmt.Errorf("--addr %s: %w", addr, err)
+		return a.notOpened(addr, err)
 	}
 	srv := &http.Server{Handler: bundled.NewSite(bundled.SiteOptions{Products: products}), ReadHeaderTimeout: 10 * time.Second}
 	fmt.Fprintf(a.stdout, "The shop is open at http://%s/ (Ctrl-C closes it)\n", ln.Addr())

@@ -111,8 +111,10 @@ func (a *app) startproject(p *project, args []string) error {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 			return fmt.Errorf("%s is there already; nothing has been written", filepath.Join(dir, name))
+		} else if file := fileInWay(filepath.Join(dir, name)); file != "" {
+			return fmt.Errorf("%s is a file, and the project needs a folder there: move it, or name another folder, as in: %s startproject %s DIR", file, a.program.Name, quoted(given))
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return fmt.Errorf("the project's folder: %w", err)
 		}
 	}
 	if err := writeNew(dir, files); err != nil {
@@ -127,6 +129,23 @@ func (a *app) startproject(p *project, args []string) error {
 		fmt.Fprintf(a.stdout, "\nThis %s is built from a checkout of tulle, not from a version: 'go mod tidy' takes\nthe newest one, and --replace PATH would have taken the checkout.\n", a.program.Name)
 	}
 	return nil
+}
+
+// fileInWay is the file that stands where a folder above name is to be; "" if there is none.
+func fileInWay(name string) string {
+	for dir := filepath.Dir(name); ; {
+		if info, err := os.Stat(dir); err == nil {
+			if info.IsDir() {
+				return ""
+			}
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return ""
+		}
+		dir = up
+	}
 }
 
 // files are what a project consists of, by name.
@@ -190,10 +209,12 @@ func (p *project) modules(files map[string][]byte) error {
 		return fmt.Errorf("--replace: %w", err)
 	}
 	mod, err := os.ReadFile(filepath.Join(checkout, "go.mod"))
-	if err != nil && strings.HasPrefix(p.replace, "~") {
+	switch {
+	case err != nil && strings.HasPrefix(p.replace, "~"):
 		return fmt.Errorf("--replace: %w (the shell has not replaced ~: leave the quotes out, or write $HOME)", err)
-	}
-	if err != nil {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("--replace %s: there is no go.mod: want the folder of a checkout of tulle", p.replace)
+	case err != nil:
 		return fmt.Errorf("--replace: %w", err)
 	}
 	if files["go.mod"], err = p.replaced(mod, checkout); err != nil {

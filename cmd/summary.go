@@ -101,8 +101,10 @@ func summary(res engine.Result, s *crawl.Settings, spider string, took time.Dura
 	if len(s.Feeds) == 0 && st.Int("item_scraped_count") > 0 {
 		row("feed", "none: -O items.jsonl keeps the items")
 	}
-	for _, m := range mediaPlaces(s, spider) {
-		row(heads.next(m.what), m.where)
+	if st.Int("file_count") > 0 {
+		for _, m := range mediaPlaces(s, spider) {
+			row(heads.next(m.what), m.where)
+		}
 	}
 	return b.String()
 }

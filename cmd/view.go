@@ -9,12 +9,10 @@ import (
 	"mime"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,13 +54,13 @@ func (a *app) view(ctx context.Context, raw string, f *pageFlags, onlyPrint bool
 	if err != nil {
 		return err
 	}
-	s, _, err := f.open(a, "view")
+	ctx, stop := untilStopped(ctx, os.Interrupt)
+	defer stop()
+	s, _, err := f.open(ctx, a, "view")
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	p, err := s.fetch(ctx, req)
 	if err != nil {
 		return notFetched("view", raw, req, err)
@@ -80,7 +78,7 @@ func (a *app) view(ctx context.Context, raw string, f *pageFlags, onlyPrint bool
 		}
 	}
 	if p.Status >= 400 {
-		return &crawlError{fmt.Errorf("view %s: %s", p.URL.Redacted(), statusText(p.Status))}
+		return &crawlError{fmt.Errorf("view %s: %s", crawl.Redacted(p.URL), statusText(p.Status))}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -43,7 +44,7 @@ var scrapyNames = map[string]scrapyName{
 	"DOWNLOAD_WARNSIZE":               {"download.warn_size", zeroIs(-1)},
 	"DOWNLOAD_FAIL_ON_DATALOSS":       {"download.allow_truncated", not},
 	"DOWNLOAD_VERIFY_CERTIFICATES":    {"download.insecure_tls", not},
-	"DOWNLOAD_BIND_ADDRESS":           {"download.bind_address", nil},
+	"DOWNLOAD_BIND_ADDRESS":           {"download.bind_address", hostAndPort},
 	"DOWNLOAD_TLS_MIN_VERSION":        {"download.min_tls", tlsVersion},
 	"DOWNLOAD_TLS_MAX_VERSION":        {"download.max_tls", tlsVersion},
 	"AUTOTHROTTLE_ENABLED":            {"auto_throttle.on", nil},
@@ -271,6 +272,16 @@ func statFilter(_ *Settings, value string) (string, error) {
 	return formatJSON(filter.Include, len(filter.Include)), nil
 }
 
+// hostAndPort also takes Python's pair of an address and a port, as in ("192.0.2.7", 0).
+func hostAndPort(_ *Settings, value string) (string, error) {
+	pair := strings.Trim(value, "()[] ")
+	host, port, ok := strings.Cut(pair, ",")
+	if !ok {
+		return value, nil
+	}
+	return net.JoinHostPort(strings.Trim(host, `"' `), strings.TrimSpace(port)), nil
+}
+
 // tlsVersion also takes Scrapy's names, such as TLSv1.2.
 func tlsVersion(_ *Settings, value string) (string, error) {
 	return strings.TrimPrefix(value, "TLSv"), nil
@@ -310,7 +321,7 @@ func referrerPolicy(_ *Settings, value string) (string, error) {
 	return value, nil
 }
 
-// scrapySlots reads {"example.com": {"concurrency": 2, "delay": 0.5, "randomize_delay": false}}. A delay of 0 is none there.
+// scrapySlots reads {"example.com": {"concurrency": 2, "delay": 0.5, "randomize_delay": false, "throttle": false}}. A delay of 0 is none there.
 func scrapySlots(_ *Settings, value string) (string, error) {
 	if value == "" {
 		return "", nil
@@ -325,13 +336,21 @@ func scrapySlots(_ *Settings, value string) (string, error) {
 			switch n, err := parseFloat(text); {
 			case err == nil && n == 0 && (key == "delay" || key == "concurrency"):
 				slot[key] = json.RawMessage("-1")
-			case key == "randomize_delay":
-				fixed, err := not(nil, text)
+			case key == "randomize_delay" || key == "throttle":
+				delete(slot, key)
+				if text == "" { // None is what the crawl has
+					continue
+				}
+				on, err := parseBool(text)
 				if err != nil {
 					return "", fmt.Errorf("%s.%s: %w", name, key, err)
 				}
-				delete(slot, key)
-				slot["fixed_delay"] = json.RawMessage(fixed)
+				ours := map[string][2]string{"randomize_delay": {"fixed_delay", "random_delay"}, "throttle": {"dont_throttle", ""}}[key]
+				if !on {
+					slot[ours[0]] = json.RawMessage("true")
+				} else if ours[1] != "" {
+					slot[ours[1]] = json.RawMessage("true")
+				}
 			}
 		}
 	}

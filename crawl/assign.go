@@ -18,7 +18,7 @@ import (
 //   - A bool is true, yes, on or 1, or false, no, off or 0.
 //   - A duration is 90s, 1h30m, 2d, or a number of seconds.
 //   - A size in bytes is 10MB, 1GiB, or a number of bytes.
-//   - A list is 500,502 or a JSON array; a map is a=1,b=2 or a JSON object. Feeds are JSON alone.
+//   - A list is 500,502 or a JSON array; a map is a=1,b=2 or a JSON object. Feeds are the URI of one, or a JSON array of feeds and URIs.
 //
 // A number that must not be 0, because 0 in the field stands for its default, is refused: it would not do what it says. Set does not know whether a value makes
 // sense beside the others: that is [Settings.Validate]'s. Maps and slices of s are replaced, never written to, so that copies of s keep theirs.
@@ -173,16 +173,22 @@ func findSetting(name string) (f *setting, key string, err error) {
 	return nil, "", unknownSetting(name)
 }
 
-// snake is a Go name in snake case. An acronym is one word: URLsField is urls_field.
+// snake is a Go name in snake case. An acronym is one word, with the digits in it: URLsField is urls_field, H2C is h2c.
 func snake(name string) string {
 	r := []rune(name)
 	upper := func(i int) bool { return i < len(r) && unicode.IsUpper(r[i]) }
+	acronym := func(i int) bool { // reports whether one goes on behind i
+		for i > 0 && unicode.IsDigit(r[i]) {
+			i--
+		}
+		return upper(i)
+	}
 	var b strings.Builder
 	for i, c := range r {
 		if i > 0 && upper(i) {
 			plural := i+1 < len(r) && r[i+1] == 's' && (i+2 == len(r) || upper(i+2))
 			last := i+1 < len(r) && unicode.IsLower(r[i+1]) && !plural // the first letter of the word after an acronym
-			if !upper(i-1) || last {
+			if !acronym(i-1) || last {
 				b.WriteByte('_')
 			}
 		}

@@ -73,6 +73,8 @@ func TestSetValues(t *testing.T) {
 		{"download.connect_to.shop.localhost:80", "127.0.0.1:8080", func(s *S) { s.Download.ConnectTo = map[string]string{"shop.localhost:80": "127.0.0.1:8080"} }},
 		{"slots.example.com.concurrency", "2", func(s *S) { s.Slots = map[string]crawl.Limits{"example.com": {Concurrency: 2}} }},
 		{"SLOTS.example.com:8080.Delay", "1s", func(s *S) { s.Slots = map[string]crawl.Limits{"example.com:8080": {Delay: time.Second}} }},
+		{"slots.pictures.random_delay", "true", func(s *S) { s.Slots = map[string]crawl.Limits{"pictures": {RandomDelay: true}} }},
+		{"slots.pictures.dont_throttle", "yes", func(s *S) { s.Slots = map[string]crawl.Limits{"pictures": {DontThrottle: true}} }},
 		{"slots.pictures.fixed_delay", "true", func(s *S) { s.Slots = map[string]crawl.Limits{"pictures": {FixedDelay: true}} }},
 		{"slots", `{"example.com": {"concurrency": 2, "delay": "1s", "fixed_delay": true}, "b": {"delay": 0.5}}`, func(s *S) {
 			s.Slots = map[string]crawl.Limits{"example.com": {Concurrency: 2, Delay: time.Second, FixedDelay: true}, "b": {Delay: 500 * time.Millisecond}}
@@ -89,6 +91,8 @@ func TestSetValues(t *testing.T) {
 			}}
 		}},
 		{"feeds", "", func(s *S) { s.Feeds = []crawl.Feed{} }},
+		{"feeds", "items, all.jsonl", func(s *S) { s.Feeds = []crawl.Feed{{URI: "items, all.jsonl"}} }},
+		{"feeds", `["a.csv", {"uri": "b.csv", "overwrite": true}]`, func(s *S) { s.Feeds = []crawl.Feed{{URI: "a.csv"}, {URI: "b.csv", Overwrite: true}} }},
 	} {
 		var got, want crawl.Settings
 		c.want(&want)
@@ -136,13 +140,15 @@ func TestSetBadValues(t *testing.T) {
 		{"download.connect_to", "127.0.0.1", `download.connect_to: "127.0.0.1" in "127.0.0.1" is not a pair such as shop.localhost:80=127.0.0.1:8080`},
 		{"slots", "example.com=2", `slots: "example.com=2" is not a JSON object such as {"example.com": {"concurrency": 2, "delay": "1s"}}; one limit is slots.example.com.delay=1s`},
 		{"slots", `{"example.com": 2}`, `slots: example.com: 2 is not an object such as {"concurrency": 2, "delay": "1s"}`},
-		{"slots", `{"example.com": {"dealy": 2}}`, `slots: example.com.dealy: "dealy" is not a limit: want concurrency, delay or fixed_delay behind the host, as in slots.example.com.delay=1s`},
-		{"slots.example.com", "2", `slots.example.com: "com" is not a limit: want concurrency, delay or fixed_delay behind the host, as in slots.example.com.delay=1s`},
-		{"slots.delay", "2", `slots.delay: want concurrency, delay or fixed_delay behind the host, as in slots.example.com.delay=1s`},
+		{"slots", `{"example.com": {"dealy": 2}}`, `slots: example.com.dealy: "dealy" is not a limit: want concurrency, delay, fixed_delay, random_delay or dont_throttle behind the host, as in slots.example.com.delay=1s`},
+		{"slots.example.com", "2", `slots.example.com: "com" is not a limit: want concurrency, delay, fixed_delay, random_delay or dont_throttle behind the host, as in slots.example.com.delay=1s`},
+		{"slots.delay", "2", `slots.delay: want concurrency, delay, fixed_delay, random_delay or dont_throttle behind the host, as in slots.example.com.delay=1s`},
 		{"slots.example.com.delay", "0", `slots.example.com.delay: 0 stands for download_delay; -1 is none`},
 		{"slots.example.com.concurrency", "0", `slots.example.com.concurrency: 0 stands for concurrent_per_host; -1 is none`},
 		{"slots.example.com.fixed_delay", "x", `slots.example.com.fixed_delay: "x" is neither true nor false`},
-		{"feeds", "items.jsonl", `feeds: "items.jsonl" is not a JSON list such as [{"uri": "items.jsonl", "overwrite": true}]`},
+		{"feeds", `["a", 3]`, `feeds: 3 is no feed: want a URI, or an object such as {"uri": "items.jsonl", "overwrite": true}`},
+		{"default_headers", `{"A": "x", "B": ["x"]}`, `default_headers: B: ["x"] is a list: want a text`},
+		{"job.identity", `{"shop": {"a": 1}}`, `job.identity: shop: {"a": 1} is a group of names: want a text`},
 		{"feeds", `[{"url": "a"}]`, `feeds: a feed has no "url"; did you mean uri?`},
 		{"feeds", `[{"uri": "a"}, {"colour": "a"}]`, `feeds: a feed has no "colour"; there are batch_items, batch_time, compress, csv, fields, format, indent, level, overwrite, params, ` +
 			`rename, skip_empty, types, uri, xml`},
@@ -269,6 +275,12 @@ func TestScrapyNames(t *testing.T) {
 		{"DOWNLOAD_SLOTS", `{"a.b": {"concurrency": 1, "delay": 2.5, "randomize_delay": false}, "c": {"delay": 0}}`, func(s *S) {
 			s.Slots = map[string]crawl.Limits{"a.b": {Concurrency: 1, Delay: 2500 * time.Millisecond, FixedDelay: true}, "c": {Delay: -time.Second}}
 		}},
+		{"DOWNLOAD_SLOTS", `{"a": {"throttle": false, "randomize_delay": true}, "b": {"throttle": true, "delay": 1}, "c": {"throttle": null, "randomize_delay": null, "concurrency": 3}}`, func(s *S) {
+			s.Slots = map[string]crawl.Limits{"a": {DontThrottle: true, RandomDelay: true}, "b": {Delay: time.Second}, "c": {Concurrency: 3}}
+		}},
+		{"DOWNLOAD_BIND_ADDRESS", "192.0.2.7", func(s *S) { s.Download.BindAddress = "192.0.2.7" }},
+		{"DOWNLOAD_BIND_ADDRESS", "('192.0.2.7', 4000)", func(s *S) { s.Download.BindAddress = "192.0.2.7:4000" }},
+		{"DOWNLOAD_BIND_ADDRESS", `["2001:db8::7", 0]`, func(s *S) { s.Download.BindAddress = "[2001:db8::7]:0" }},
 		{"USER_AGENT", "x", func(s *S) { s.UserAgent = "x" }},
 		{"DEFAULT_REQUEST_HEADERS", `{"Accept": "*/*"}`, func(s *S) { s.DefaultHeaders = map[string]string{"Accept": "*/*"} }},
 		{"DOWNLOAD_TIMEOUT", "15", func(s *S) { s.Download.Timeout = 15 * time.Second }},

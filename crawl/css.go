@@ -10,8 +10,9 @@ import (
 
 // cssSelector is a list of selectors, and what is to be taken of the elements that each of them matches.
 type cssSelector struct {
-	groups []*cssGroup
-	beside bool // one of them goes beside its scope
+	groups  []*cssGroup
+	beside  bool // one of them goes beside its scope
+	nameLen int  // how long the name of all that it selects is, in bytes; 0: they have several, or none that is said
 }
 
 // cssGroup is one selector of a list.
@@ -51,6 +52,7 @@ func parseCSS(selector string) (*cssSelector, error) {
 		c.groups = append(c.groups, g)
 		c.beside = c.beside || g.beside()
 	}
+	c.nameLen = c.oneName()
 	return c, nil
 }
 
@@ -331,6 +333,14 @@ func (c *cssSelector) each(m *cssMatcher, y cssYield, yield func(*html.Node, *cs
 		top = top.Parent
 		past = followingIn(last, top)
 	}
+	if g := c.groups[0]; c.nameLen > 0 && !y.texts(g) { // for speed: nearly all nodes are others
+		for n := m.scope; n != nil; n = followingIn(n, top) {
+			if len(n.Data) == c.nameLen && m.takes(n, g, y) && !yield(n, g) {
+				return
+			}
+		}
+		return
+	}
 	for n := m.scope; n != nil; n = followingIn(n, top) {
 		beside = beside || past != nil && n == past
 		if n.Type != html.ElementNode && n.Type != html.TextNode {
@@ -378,6 +388,16 @@ func (c *cssSelector) taken(m *cssMatcher, n *html.Node, i int, y cssYield) bool
 		}
 	}
 	return false
+}
+
+// oneName is the length of the only name that it takes.
+func (c *cssSelector) oneName() int {
+	g := c.groups[0]
+	last := &g.steps[len(g.steps)-1]
+	if len(c.groups) > 1 || c.beside || g.orSelf() || last.prefixed || last.tag == "*" {
+		return 0
+	}
+	return len(last.tag)
 }
 
 // isXMLTree reports whether a node stands in a tree of XML.

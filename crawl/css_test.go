@@ -125,6 +125,9 @@ func TestSelectorsOfBrowsers(t *testing.T) {
 		"linearGradient": 1, "lineargradient": 1, "svg > LINEARGRADIENT": 1, "svg|linearGradient": 1, "svg|p": 0, "html|p": 2, "*|p": 2, "|p": 2, "*|*:not(*)": 0,
 		"[viewBox]": 1, "[viewbox='0']": 1, "[xlink|href]": 1, `[xlink\:href^="#"]`: 1, "[*|href]": 2, "[HREF]": 2, "[data-x=q I]": 1, "[data-x=Q s]": 1, "[data-x=q s]": 0, "[data-x=q]": 0, "[type=text i]": 1,
 		`.\31 c`: 1, `.\31 c.a\:b`: 1, `.\000031c`: 1, `#\64`: 1, `p.\31 c + p`: 1, `[href="x]\79"]`: 1, "[lang|=en]": 1, "[lang|=e]": 0, "[href^='']": 0, "[href~='']": 0, "[href#=^x.y$]": 1, "[href!=x]": 99,
+		"p:nth-child(1 of .a\\:b)": 1, "li:nth-last-child(1 of :has(i))": 1, "li:nth-child( 2  OF li )": 1, "li:NTH-CHILD(2/* */ of li)": 1, "LI:Nth-Child(2N)": 1, "li:NTH-Last-of-type(2n)": 1, "li:nth-child(2 of :has(i))": 0, "li:nth-child(odd of li, p)": 1, "p:nth-child(2 of p, a)": 1,
+		"p:nth-child(n of p:nth-child(2n+1 of p, a))": 1, ":only-of-type:is(i, a)": 3, "i:only-child": 1, "div > :only-of-type": 2, "li:contains('6')": 1, "ul:CONTAINS('78')": 1, "li:contains( '5' )": 1,
+		"p:lang(en)": 1, "p:lang('en-gb')": 1, "p:lang(fr, EN)": 1, "p:lang(e)": 0, "p:lang('')": 0, "ul:matches(6.8)": 1, "ul:matches(^5)": 1,
 		"li/* , */:first-child": 1, "[/* */ href /* */ = /* */ 'x]y' /* */]": 1, "p:nth-of-type( 2 )": 1, "li:nth-child(ODD)": 1,
 	} {
 		got := len(r.Select(selector))
@@ -165,15 +168,34 @@ func TestCSSInXML(t *testing.T) {
 func TestMalformedInBrackets(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat(":not(", 101) + "a" + strings.Repeat(")", 101)
+	nth := strings.Repeat(":nth-child(1 of ", 10_000) + "a" + strings.Repeat(")", 10_000)
 	for selector, want := range map[string]string{
 		"p:is(a, )": "at character 8: expected a selector, found nothing", "p:not()": "at character 7: expected a selector, found nothing", "p:is(> a)": "at character 6: expected a selector that is not relative",
 		"p:has(a..b)": "at character 9: expected identifier, found . instead", "p:not(a[b~c])": "at character 10: expected an operator such as = or ^=, found ~ instead", "b, p:is": "at character 8: expected '(' after :is",
 		"a[b=]": "at character 5: expected identifier, found ] instead", "a[b=c d]": "at character 7: expected ']', found d instead", "a[*]": "at character 4: expected the name of an attribute", "a%": "at character 2: expected a selector, found '%'",
 		"a[b#=]": "at character 6: expected a regular expression", "a[b#=*]": "at character 6: error parsing regexp", "a:has(b:nope)": "at character 8: unknown pseudoclass", "a|": "at character 3: expected identifier, found the end", `a\`: "nothing is escaped",
-		".1a": "at character 2: expected identifier, found 1 instead", deep: "more than 100 selectors stand in each other",
+		"p:contains(": "at character 12: expected ')', found the end", "p:contains(a b)": "at character 14: expected ')', found b instead", "p:lang(en,)": "at character 11: expected identifier, found the end",
+		"p:nth-child(2 of )": "at character 18: expected a selector, found nothing", "p:nth-child(x of a)": "at character 2:", "p:nth-child(2 of > a)": "at character 18: expected a selector that is not relative",
+		".1a": "at character 2: expected identifier, found 1 instead", deep: "more than 100 selectors stand in each other", nth: "more than 100 selectors stand in each other",
 	} {
 		r := page(t, "http://h/", htmlUTF8, greeting)
 		require.Empty(t, r.Select(selector), selector)
 		require.ErrorContains(t, r.Err(), want, selector)
+	}
+}
+
+// A language is that of the nearest element which says one.
+func TestNearestLanguage(t *testing.T) {
+	t.Parallel()
+	for kind, body := range map[string]string{
+		htmlUTF8: `<div lang=en><p id=a>1</p><p id=b lang=de-AT>2<b id=c>3</b></p><p id=d lang="">4</p></div><p id=e>`, "text/xml": `<div xml:lang="en"><p id="a"/><p id="b" xml:lang="DE-at"><b id="c"/></p><p id="d" xml:lang=""/></div>`,
+	} {
+		r := page(t, "http://h/", kind, body)
+		for selector, want := range map[string][]string{
+			"p:lang(en)": {"a"}, ":lang(de)": {"b", "c"}, ":lang(de-at)": {"b", "c"}, "div :lang(en, de)": {"a", "b", "c"}, "div p:not(:lang(en))": {"b", "d"}, ":lang(de-a)": nil,
+		} {
+			require.Equal(t, want, r.Texts(selector+"::attr(id)"), "%s: %s", kind, selector)
+		}
+		require.NoError(t, r.Err())
 	}
 }

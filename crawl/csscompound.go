@@ -26,14 +26,15 @@ const orSelf = '/'
 
 // cssTest is what else an element must have.
 type cssTest struct {
-	kind  byte // '#' id, '.' class, '[' attribute, testIs, testNot, testHas, testNth; 0 is any other
+	kind  byte // '#' id, '.' class, '[' attribute, testIs and those after it; 0 is any other
 	name  string
 	lower string // of an attribute's name, in lower case
 	op    byte   // the first of "=", "!=", "~=", "|=", "^=", "$=", "*=", "#="; 0 if the attribute must only be there
 	value string // in lower case if fold
 	fold  bool
 	re    *regexp.Regexp
-	list  [][]cssStep           // of testIs, testNot and testHas
+	list  [][]cssStep           // of testIs, testNot and testHas; of testNth those that are counted, nil for all
+	words []string              // of testLang, in lower case
 	other func(*html.Node) bool // of testNth too
 	nth   cssNth
 }
@@ -45,10 +46,14 @@ type cssNth struct {
 }
 
 const (
-	testIs  = 'i'
-	testNot = 'n'
-	testHas = 'h'
-	testNth = 'o'
+	testIs       = 'i'
+	testNot      = 'n'
+	testHas      = 'h'
+	testNth      = 'o'
+	testOnly     = '1' // the only child, or the only one of its name
+	testContains = 'c' // value, in lower case, is in its text
+	testMatches  = 'm' // re matches its text
+	testLang     = 'l'
 )
 
 // maxSelectorDepth is how deep selectors may stand in each other's brackets.
@@ -383,15 +388,8 @@ func (p *compoundParser) pseudo() (t cssTest, err error) {
 	case "has", "haschild":
 		t.kind = testHas
 	default:
-		other, err := cascadia.Compile("*" + p.s[begin:p.i])
-		if err != nil {
-			return t, p.fail(begin, "%w", err)
-		}
-		t.other = other
-		if t.nth = parseNth(name, p.s[max(args, 0):p.i]); t.nth.ofType || t.nth.a != 0 { // what cascadia may count all siblings for
-			t.kind = testNth
-		}
-		return t, nil
+		err = p.other(&t, name, begin, args)
+		return t, err
 	}
 	if args < 0 {
 		return t, p.fail(p.i, "expected '(' after :%s", name)
@@ -409,6 +407,80 @@ func (p *compoundParser) pseudo() (t cssTest, err error) {
 		}
 	}
 	return t, err
+}
+
+// other reads the pseudo-classes that ask of an element alone. Some of them have cascadia look at all siblings or all text for each element: those are our own.
+func (p *compoundParser) other(t *cssTest, name string, begin, args int) error {
+	written, nth := p.s[begin:p.i], p.s[max(args, 0):p.i]
+	inner := &compoundParser{}
+	if args >= 0 {
+		inner.s, inner.begins = p.s[args:p.i-1], p.begins+args
+		inner.space()
+	}
+	switch {
+	case args < 0:
+	case name == "contains":
+		t.kind = testContains
+		value, err := inner.value()
+		t.value = strings.ToLower(value)
+		return inner.ends(err)
+	case name == "lang":
+		t.kind = testLang
+		for {
+			word, err := inner.value()
+			t.words = append(t.words, strings.ToLower(word))
+			if inner.space(); err != nil || inner.peek() != ',' {
+				return inner.ends(err)
+			}
+			inner.i++
+			inner.space()
+		}
+	case name == "nth-child" || name == "nth-last-child":
+		of := nthOf.FindStringSubmatchIndex(inner.s)
+		if of == nil {
+			break
+		}
+		if p.depth >= maxSelectorDepth {
+			return p.fail(begin, "more than %d selectors stand in each other", maxSelectorDepth)
+		}
+		var err error
+		if t.list, err = parseList(inner.s[of[4]:], inner.begins+of[4], p.depth+1, false); err != nil {
+			return err
+		}
+		nth = cssComment.ReplaceAllString(inner.s[of[2]:of[3]], "") + ")"
+		written = ":" + name + "(" + nth
+	}
+	other, err := cascadia.Compile("*" + written)
+	if err != nil {
+		return p.fail(begin, "%w", err)
+	}
+	t.other = other
+	switch t.nth = parseNth(name, nth); {
+	case t.nth.ofType || t.nth.a != 0 || t.list != nil: // what cascadia may count all siblings for
+		t.kind = testNth
+	case name == "only-child" || name == "only-of-type":
+		t.kind, t.nth.ofType = testOnly, name == "only-of-type"
+	case name == "matches":
+		t.kind = testMatches
+		if t.re, err = regexp.Compile(inner.s[inner.i:]); err != nil {
+			t.kind = 0 // cascadia ends it elsewhere
+		}
+	}
+	return nil
+}
+
+// nthOf is what :nth-child and :nth-last-child have in their brackets when they count some elements alone.
+var (
+	cssComment = regexp.MustCompile(`(?s)/\*.*?\*/`)
+	nthOf      = regexp.MustCompile(`(?is)^(.*?)\s+of\s+(.*)$`)
+)
+
+// ends is an error if something follows, or the one before.
+func (p *compoundParser) ends(err error) error {
+	if p.space(); err == nil && p.i < len(p.s) {
+		err = p.missing("')'")
+	}
+	return err
 }
 
 // parseNth reads what cascadia has found to be well-formed. It is zero for what counts nothing, or has a comment in it.

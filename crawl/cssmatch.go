@@ -14,10 +14,22 @@ type cssMatcher struct {
 	xml    bool // names count as they are written
 	looked int  // elements that were looked at beside those that are walked over, which the tests hold down
 
-	long   map[cssAsked]cssStatus // from an element upward
-	beside map[cssAsked]*cssBeside
-	inside map[cssAsked]bool // what :has has found, or which elements hold the text that is walked over
-	places map[*html.Node]cssPlace
+	long    map[cssAsked]cssStatus // from an element upward
+	beside  map[cssAsked]*cssBeside
+	inside  map[cssAsked]bool // what :has has found, or which elements hold the text that is walked over
+	places  map[*html.Node]cssPlace
+	counted map[cssAsked]bool     // parents whose children :nth-child(of …) has counted
+	chosen  map[cssAsked]cssPlace // where those of them stand that it counts
+	langs   map[*html.Node]string // languages of elements that are far below those that say so
+	texts   [2]*cssText           // of all below top, as it is and in lower case
+	found   map[*cssTest][]int    // where in the text :contains has found what it looks for
+	top     *html.Node            // the scope that is walked over, whatever scope is while :has looks
+}
+
+// cssText is the text of an element, and where in it that of each element below it is. An element's own text would be made for each that it stands in, else.
+type cssText struct {
+	text  string
+	spans map[*html.Node][2]int
 }
 
 // cssPlain is how many elements are looked at for one answer before it is worth remembering. Most pages never get there.
@@ -50,7 +62,7 @@ type cssBeside struct {
 }
 
 func newCSSMatcher(scope *html.Node) cssMatcher {
-	return cssMatcher{scope: scope, xml: isXMLTree(scope)}
+	return cssMatcher{scope: scope, top: scope, xml: isXMLTree(scope)}
 }
 
 // match reports whether an element is what steps mean.
@@ -195,6 +207,9 @@ func (m *cssMatcher) place(n *html.Node) cssPlace {
 
 // nth reports whether an element is one of those that are counted.
 func (m *cssMatcher) nth(n *html.Node, t *cssTest) bool {
+	if t.list != nil {
+		return m.nthOf(n, t)
+	}
 	if _, ok := m.places[n]; !ok {
 		at := n
 		for range cssPlain {
@@ -212,20 +227,24 @@ func (m *cssMatcher) nth(n *html.Node, t *cssTest) bool {
 	if n.Parent == nil {
 		return false
 	}
-	at := m.place(n)
+	return t.nth.has(m.place(n))
+}
+
+// has reports whether what stands at a place is one of those that are counted.
+func (nth cssNth) has(at cssPlace) bool {
 	i := at.child
 	switch {
-	case t.nth.last && t.nth.ofType:
+	case nth.last && nth.ofType:
 		i = at.lastOfType
-	case t.nth.last:
+	case nth.last:
 		i = at.lastChild
-	case t.nth.ofType:
+	case nth.ofType:
 		i = at.ofType
 	}
-	if i -= t.nth.b; t.nth.a == 0 {
+	if i -= nth.b; nth.a == 0 {
 		return i == 0
 	}
-	return i%t.nth.a == 0 && i/t.nth.a >= 0
+	return i%nth.a == 0 && i/nth.a >= 0
 }
 
 // anchored reports whether an element that the first step matches stands to the scope as it is to.
@@ -322,6 +341,14 @@ func (m *cssMatcher) test(n *html.Node, t *cssTest) bool {
 		return m.has(n, t)
 	case testNth:
 		return m.nth(n, t)
+	case testOnly:
+		return m.only(n, t.nth.ofType)
+	case testContains:
+		return m.contains(n, t)
+	case testMatches:
+		return t.re.MatchString(m.textOf(n, false))
+	case testLang:
+		return m.speaks(n, t)
 	case testIs, testNot:
 		for _, steps := range t.list {
 			if m.match(n, steps) {

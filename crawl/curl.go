@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,7 +72,7 @@ var curlArgs = strings.Fields(`user-agent cookie data data-ascii data-raw data-b
 // curlHarmless are options that make no difference to the request, or ask for what is done anyway.
 var curlHarmless = strings.Fields(`compressed location silent show-error verbose progress-bar progress-meter include show-headers fail fail-with-body fail-early output remote-name
 	remote-name-all remote-header-name remote-time output-dir create-dirs create-file-mode write-out dump-header stderr trace trace-ascii trace-config trace-ids trace-time styled-output no-buffer
-	buffer globoff junk-session-cookies cookie-jar http1.1 http2 http2-prior-knowledge http3 http0.9 ipv4 ipv6 tlsv1 tlsv1.0 tlsv1.1 tlsv1.2 tlsv1.3 keepalive sessionid alpn npn tcp-nodelay tcp-fastopen
+	buffer junk-session-cookies cookie-jar http1.1 http2 http2-prior-knowledge http3 http0.9 ipv4 ipv6 tlsv1 tlsv1.0 tlsv1.1 tlsv1.2 tlsv1.3 keepalive sessionid alpn npn tcp-nodelay tcp-fastopen
 	basic disable path-as-is clobber metalink parallel raw tr-encoding expect100-timeout keepalive-time keepalive-cnt happy-eyeballs-timeout-ms skip-existing`)
 
 // curlInstead is what to do in place of an option.
@@ -81,7 +82,7 @@ var curlInstead = map[string]string{
 	"connect-timeout": "set Knobs.Timeout, which is for the whole request",
 	"connect-to":      "set download.connect_to",
 	"resolve":         "set download.connect_to",
-	"interface":       "set download.bind_address",
+	"interface":       "set Knobs.BindAddress, or download.bind_address",
 	"max-redirs":      "set redirect.times",
 	"retry":           "set retry.times, or Knobs.RetryTimes",
 	"retry-delay":     "set retry.back_off",
@@ -107,7 +108,9 @@ type leftOption struct {
 type curlCommand struct {
 	url, method, query string
 	header             http.Header
-	noType             bool // -H 'Content-Type:'
+	cookies            string // of -b; a Cookie header stands in their place
+	noType             bool   // -H 'Content-Type:'
+	globOff            bool
 	data               []byte
 	hasData, json      bool
 	form               []FormField
@@ -216,10 +219,10 @@ func (c *curlCommand) option(written, name, arg string, hasArg bool) error {
 		if !strings.Contains(arg, "=") {
 			return reads()
 		}
-		if have := c.header.Get("Cookie"); have != "" {
-			arg = have + "; " + arg
+		if c.cookies != "" {
+			arg = c.cookies + "; " + arg
 		}
-		c.header.Set("Cookie", arg)
+		c.cookies = arg
 	case "data", "data-ascii", "data-binary", "json":
 		if strings.HasPrefix(arg, "@") {
 			return reads()
@@ -243,6 +246,8 @@ func (c *curlCommand) option(written, name, arg string, hasArg bool) error {
 			return wrong(err)
 		}
 		c.form = append(c.form, f)
+	case "globoff":
+		c.globOff = true
 	case "get":
 		c.get = true
 	case "head":
@@ -317,8 +322,10 @@ func (c *curlCommand) headerLine(line string) error {
 	case strings.ContainsAny(value, "\r\n\x00"):
 		return fmt.Errorf("%s has a line break", excerpt(line))
 	case name == "Content-Length": // which is worked out of the body
-	case value == "":
-		c.noType = c.noType || name == "Content-Type"
+	case name == "Content-Type" && value == "":
+		c.noType = true
+	case value == "": // send none, not even the usual one
+		c.header[name] = nil
 	default:
 		c.header.Add(name, value)
 	}
@@ -415,6 +422,12 @@ func (c *curlCommand) request() (*Request, error) {
 	case c.head && (c.form != nil || c.hasData && !c.get):
 		return nil, errors.New("-I asks without a body, and there is one")
 	}
+	if several := globs.FindString(c.url); several != "" && !c.globOff {
+		return nil, fmt.Errorf("curl makes several requests of %s in a URL, and this is one: if it is meant as it stands, add -g", excerpt(several))
+	}
+	if _, ok := c.header["Cookie"]; !ok && c.cookies != "" {
+		c.header.Set("Cookie", c.cookies)
+	}
 	if c.get && c.hasData {
 		c.query, c.data, c.hasData = joinQuery(c.query, string(c.data)), nil, false
 	}
@@ -460,6 +473,9 @@ func (c *curlCommand) request() (*Request, error) {
 	}
 	return req, nil
 }
+
+// globs are lists and ranges in a URL: {a,b}, [1-9], [a-z:2]. An IPv6 address has no such range.
+var globs = regexp.MustCompile(`\{[^{}]*\}|\[(?:[0-9]+-[0-9]+|[a-zA-Z]-[a-zA-Z])(?::[0-9]+)?\]`)
 
 func (c *curlCommand) withQuery() string {
 	s := c.url
@@ -508,6 +524,9 @@ func (r *Request) Curl() (string, error) {
 		option("-X", method)
 	}
 	for _, k := range headerKeys(r.Header) {
+		if len(r.Header[k]) == 0 && k != "Content-Type" {
+			option("-H", k+":")
+		}
 		for _, v := range r.Header[k] {
 			if v == "" {
 				option("-H", k+";")

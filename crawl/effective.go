@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"unicode"
@@ -15,17 +16,30 @@ import (
 //
 // The error holds everything that is wrong, one line each. What an assignment did is told with its source: "-s images.quality=500: want 1 to 100".
 func (s Settings) Effective(spider *Spider) (*Settings, error) {
-	return s.layers(spider, func(string, *Settings) {})
+	return s.layers(spider, func(string, string, *Settings) {})
 }
 
-// layers is Effective. It shows what stands after each layer, which is not to be changed.
-func (s Settings) layers(spider *Spider, after func(source string, s *Settings)) (*Settings, error) {
+// configure lets a spider say its settings. If it panics that is an error, with the stack.
+func configure(spider *Spider, e *Settings) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("spider %s: Configure: %w", spider.Name, &PanicError{Value: v, Stack: debug.Stack()})
+		}
+	}()
+	spider.Configure(e)
+	return nil
+}
+
+// layers is Effective. It shows what stands after each layer, which is not to be changed, and which setting the layer was for if it was an assignment.
+func (s Settings) layers(spider *Spider, after func(source, to string, s *Settings)) (*Settings, error) {
 	e := clone(s)
-	after("program", &e)
+	after("program", "", &e)
 	if spider != nil && spider.Configure != nil {
-		spider.Configure(&e)
+		if err := configure(spider, &e); err != nil {
+			return nil, err
+		}
 		e = clone(e) // of what Configure put in, its spider may keep
-		after("spider "+spider.Name, &e)
+		after("spider "+spider.Name, "", &e)
 	}
 	var errs []error
 	by := make(map[string]Assignment) // the last assignment to each setting
@@ -36,7 +50,7 @@ func (s Settings) layers(spider *Spider, after func(source string, s *Settings))
 			continue
 		}
 		by[to] = a
-		after(a.source(), &e)
+		after(a.source(), to, &e)
 	}
 	e.setDefaults()
 	for _, err := range e.invalid() {

@@ -147,6 +147,7 @@ func TestExplainSources(t *testing.T) {
 		"concurrent_requests": {"4", "16", "program"},
 		"download_delay":      {"3s", "0s", "environment"},
 		"slots":               {`{"a.b":{"delay":"1m30s"}}`, "", "tulle.yaml"},
+		"retry.times":         {"2", "2", "-s"}, // somebody has set it, though to what it is without
 		"robots.ignore":       {"true", "false", "-s"},
 		"images.thumbs":       {"b=7x8,s=5x6", "", "program"},
 		"download.max_size":   {"5MB", "1GiB", "spider shop"},
@@ -161,7 +162,8 @@ func TestExplainSources(t *testing.T) {
 func TestExplainRoundTrip(t *testing.T) {
 	t.Parallel()
 	s := full()
-	s.Slots = map[string]crawl.Limits{"a.b": {Concurrency: 2, Delay: 1500 * time.Millisecond, FixedDelay: true}, "c": {Delay: -1}}
+	s.Slots = map[string]crawl.Limits{"a.b": {Concurrency: 2, Delay: 1500 * time.Millisecond, FixedDelay: true}, "c": {Delay: -1, RandomDelay: true, DontThrottle: true}}
+	s.Download.BindAddress, s.HTTPCache.MaxSize = "192.0.2.7:4000", 3<<30
 	s.Images.Expires, s.Images.Store, s.Download.Timeout = -1, "a, b=c", 90*time.Minute
 	s.Files.Expires = 25*time.Hour + time.Millisecond
 	s.Download.MaxSize, s.Download.WarnSize, s.Compression.MaxRatio = -1, 1537, 0.5
@@ -208,4 +210,26 @@ func TestSettingsTable(t *testing.T) {
 	golden, err := os.ReadFile("testdata/settings.txt")
 	require.NoError(t, err)
 	require.Equal(t, string(golden), b.String())
+}
+
+// A host in Slots is found however it is written; a slot that requests name stays as it is.
+func TestEffectiveSlotsOfHosts(t *testing.T) {
+	t.Parallel()
+	program := map[string]crawl.Limits{"Shop.Example": {Concurrency: 1}, "B.example": {Concurrency: 2}, "b.example": {Concurrency: 3}, "Pictures": {Concurrency: 4}}
+	e, err := crawl.Settings{Slots: program}.Effective(nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, e.SlotLimits(crawl.Get("http://SHOP.example:8080/").Slot()).Concurrency)
+	require.Equal(t, 3, e.SlotLimits("b.example").Concurrency)
+	require.Equal(t, 4, e.SlotLimits("Pictures").Concurrency)
+	require.Len(t, program, 4, "the program's map is its own")
+}
+
+// A Configure that panics is an error with the spider's name: commands that look at all spiders go on with the others.
+func TestConfigureThatPanics(t *testing.T) {
+	t.Parallel()
+	_, err := crawl.Settings{}.Effective(&crawl.Spider{Name: "shop", Configure: func(*crawl.Settings) { panic("oh") }})
+	require.EqualError(t, err, "spider shop: Configure: panic: oh")
+	var p *crawl.PanicError
+	require.ErrorAs(t, err, &p)
+	require.Contains(t, string(p.Stack), "TestConfigureThatPanics")
 }

@@ -25,6 +25,8 @@ type IgnoreRequestError struct {
 	// Err is what has kept the request from being decided on, such as a robots.txt that could not be read: then it has failed, and a job keeps it among its failures.
 	// nil: it was refused.
 	Err error
+	// Kind is what such a failure counts as if Err is no [DownloadError], which has a kind of its own. "" is "ignored".
+	Kind Kind
 }
 
 func (e *IgnoreRequestError) Error() string {
@@ -49,8 +51,10 @@ type RescheduleError struct {
 	After time.Duration
 	// Reason is for logs and stats: "503 Service Unavailable", "redirect".
 	Reason string
-	// HoldSlot is how long the whole slot must not be asked: the server's Retry-After. 0: the slot goes on.
+	// HoldSlot is how long the whole slot must not be asked, since its host does not answer. 0: the slot goes on.
 	HoldSlot time.Duration
+	// Reopen asks for the request's host to be opened before the request is asked again: see [HostOpener].
+	Reopen bool
 	// Err is the failure that led to it, if one did.
 	Err error
 }
@@ -119,6 +123,9 @@ const (
 	KindStopped    Kind = "stopped"    // a hook stopped it: see StopDownload
 	KindDeadHost   Kind = "dead-host"  // it was not asked: its host does not answer, and has been given up for this crawl
 )
+
+// KindRobots is that of an [IgnoreRequestError]: nothing may be asked, as the site's robots.txt was not to be had, or not whole.
+const KindRobots Kind = "robots"
 
 // A DownloadError says why a request got no response. 404 is a response and no error.
 type DownloadError struct {

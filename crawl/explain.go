@@ -32,8 +32,8 @@ func (e Explained) Shown() string {
 	return masked(e.Name, e.Value)
 }
 
-// Explain lists all settings that have a name, in the order of the struct, with their effective values and where these come from. A layer that gives a setting the
-// value that it has already does not count as its source. spider may be nil. The error is that of [Settings.Effective].
+// Explain lists all settings that have a name, in the order of the struct, with their effective values and where these come from. An assignment is the source of
+// what it sets, whatever value that had before; program and spider are those of what they change. spider may be nil. The error is that of [Settings.Effective].
 func (s Settings) Explain(spider *Spider) ([]Explained, error) {
 	var (
 		d    Settings
@@ -48,15 +48,12 @@ func (s Settings) Explain(spider *Spider) ([]Explained, error) {
 			list = append(list, Explained{Name: f.name, Kind: f.kind(), Value: text, Default: text, Source: "default", Doc: f.doc})
 		}
 	}
-	_, err := s.layers(spider, func(source string, layer *Settings) {
+	_, err := s.layers(spider, func(source, to string, layer *Settings) {
 		l := *layer
 		l.setDefaults()
 		for i, f := range all {
-			if v := f.format(f.in(&l)); v != list[i].Value {
+			if v := f.format(f.in(&l)); v != list[i].Value || f.name == to {
 				list[i].Value, list[i].Source = v, source
-				if v == list[i].Default {
-					list[i].Source = "default"
-				}
 			}
 		}
 	})

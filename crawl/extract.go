@@ -646,6 +646,9 @@ func (f *fieldPlan) eachXPath(s *scope, take func(extracted) bool) error {
 // eachJSON takes what a path gives: in a list the elements of an array.
 func (f *fieldPlan) eachJSON(value gjson.Result, node Node, take func(extracted) bool) (on bool, err error) {
 	if f.path != "" {
+		if err := unpackable(value.Raw, f.path); err != nil {
+			return false, err
+		}
 		value = value.Get(f.path)
 	} else if value, err = searchJMESPath(f.jmes, f.jmesText, value.Value()); err != nil {
 		return false, err

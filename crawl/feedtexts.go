@@ -80,7 +80,7 @@ func formatFeeds(feeds []Feed) string {
 	return formatJSON(list, len(list))
 }
 
-// parseFeeds reads a JSON list of feeds, or Scrapy's FEEDS: an object of options by URI.
+// parseFeeds reads the URI of one feed, a JSON list of feeds and URIs, or Scrapy's FEEDS: an object of options by URI.
 func parseFeeds(text string) ([]Feed, error) {
 	feeds := []Feed{}
 	switch {
@@ -89,13 +89,24 @@ func parseFeeds(text string) ([]Feed, error) {
 	case strings.HasPrefix(text, "{"):
 		return parseScrapyFeeds(text)
 	case !strings.HasPrefix(text, "["):
-		return nil, fmt.Errorf(`%q is not a JSON list such as [{"uri": "items.jsonl", "overwrite": true}]`, text)
+		return append(feeds, Feed{URI: text}), nil
 	}
-	var list []feedText
+	var list []json.RawMessage
 	if err := parseJSON(text, &list); err != nil {
-		return nil, cmp.Or(feedMistake(text), err)
+		return nil, err
 	}
-	for _, f := range list {
+	for _, entry := range list {
+		var f feedText
+		switch entry[0] { // of a value, which has no space before it
+		case '"':
+			f.URI = plainJSON(entry)
+		case '{':
+			if err := parseJSON(string(entry), &f); err != nil {
+				return nil, cmp.Or(feedMistake(text), err)
+			}
+		default:
+			return nil, fmt.Errorf(`%s is no feed: want a URI, or an object such as {"uri": "items.jsonl", "overwrite": true}`, entry)
+		}
 		feeds = append(feeds, f.feed())
 	}
 	return feeds, nil

@@ -31,7 +31,7 @@ type Form struct {
 	none   bool                   // nothing is clicked
 	files  bool                   // there is a file among what was set
 
-	own     []*html.Node              // its controls, when they have been looked for
+	ofPage  *formPage                 // shared by those that Forms returned together; else nil until it is wanted
 	legends map[*html.Node]*html.Node // the first one of each fieldset that was asked about
 }
 
@@ -75,8 +75,9 @@ func (r *Response) FormNamed(name string) *Form {
 // Forms are the page's forms, in its order.
 func (r *Response) Forms() []*Form {
 	var all []*Form
+	shared := r.newFormPage()
 	for _, n := range r.formNodes() {
-		all = append(all, &Form{page: r, node: n})
+		all = append(all, &Form{page: r, node: n, ofPage: shared})
 	}
 	return all
 }
@@ -128,7 +129,7 @@ func (f *Form) String() string {
 	}
 	action, _ := nodeAttr(f.node, "action")
 	if u, err := f.target(action); err == nil {
-		action = u.Redacted()
+		action = Redacted(u)
 	}
 	return s + " " + strings.ToUpper(cmp.Or(methodOf(f.node, "method"), "get")) + " " + action + ">"
 }
@@ -278,7 +279,11 @@ func (f *Form) Request(route string, with ...func(*Request)) *Request {
 	if err != nil {
 		req = &Request{bad: &unusable{err: fmt.Errorf("form: %w", err)}}
 	}
-	return withRoute(req, route, with)
+	req = withRoute(req, route, with)
+	if f.err == nil {
+		req.obey(elementPolicy(f.node))
+	}
+	return req
 }
 
 func (f *Form) request() (*Request, error) {
@@ -365,21 +370,17 @@ func (f *Form) target(action string) (*url.URL, error) {
 	return resolve(f.page.document().base, action)
 }
 
-// charset that the form is sent in: the first of accept-charset that is one, else the page's. What would be UTF-16 is UTF-8.
+// charset that the form is sent in: the first of accept-charset that is one, UTF-8 if none of them is, and the page's without it. What would be UTF-16 is UTF-8.
 func (f *Form) charset() (enc encoding.Encoding, name string) {
-	for _, label := range strings.Fields(attrOf(f.node, "accept-charset")) {
-		if enc, name := lookup(label); name != "" {
-			return formCharset(enc, name)
+	if labels, ok := nodeAttr(f.node, "accept-charset"); ok {
+		for label := range strings.FieldsSeq(labels) {
+			if enc, name := lookup(label); name != "" {
+				return formCharset(enc, name)
+			}
 		}
-	}
-	b, err := f.page.Bytes()
-	if err != nil {
 		return nil, "UTF-8"
 	}
-	if enc, err = f.page.encodingOf(b); err != nil {
-		return nil, "UTF-8"
-	}
-	return formCharset(enc, charsetName(enc))
+	return f.shared().charset()
 }
 
 func formCharset(enc encoding.Encoding, name string) (encoding.Encoding, string) {

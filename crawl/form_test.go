@@ -70,6 +70,39 @@ const login = `<form id=search name=s action=/search><input name=q></form>
 <input type=submit name=how value=In><button name=how value=Register formaction=/register>Register</button></form></div>
 <form id=l><input name=other></form>`
 
+// TestFormValues holds what becomes of values against what Chromium 156 made of them, but for colours by name, which it has begun to take.
+func TestFormValues(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("testdata/formvalues.json")
+	require.NoError(t, err)
+	var browser struct {
+		HTML string
+		Want [][2]string
+	}
+	require.NoError(t, json.Unmarshal(b, &browser))
+	require.Greater(t, len(browser.Want), 70)
+	got := page(t, "http://h/", htmlUTF8, browser.HTML).Form("").Fields()
+	require.Len(t, got, len(browser.Want))
+	for i, want := range browser.Want {
+		if want[0] == "c1" {
+			want[1] = "#000000"
+		}
+		require.Equal(t, want, [2]string{got[i].Name, strings.ReplaceAll(got[i].Value, "\r\n", "\n")})
+	}
+}
+
+// TestFormsTogether has so many forms that looking through the page for each of them would take minutes.
+func TestFormsTogether(t *testing.T) {
+	t.Parallel()
+	const many = 20_000
+	r := page(t, "http://h/", htmlUTF8, strings.Repeat("<form action=/x><input name=a value=1></form>", many))
+	forms := r.Forms()
+	require.Len(t, forms, many)
+	for _, f := range forms {
+		require.Len(t, f.Fields(), 1)
+	}
+}
+
 func TestForm(t *testing.T) {
 	t.Parallel()
 	r := page(t, "https://example.com/", htmlUTF8, login)
@@ -143,6 +176,10 @@ func TestFormCharset(t *testing.T) {
 	require.Equal(t, "a=%E9&_charset_=windows-1252", r.Form("").Request("").URL.RawQuery)
 	r = page(t, "https://example.com/", "text/html; charset=utf-16le", "<\x00f\x00o\x00r\x00m\x00>\x00<\x00i\x00n\x00p\x00u\x00t\x00 \x00n\x00a\x00m\x00e\x00=\x00\xe9\x00>\x00")
 	require.Equal(t, "%C3%A9=", r.Form("").Request("").URL.RawQuery)
+	for _, unusable := range []string{"bogus", "", "iso-2022-kr"} {
+		r = page(t, "https://example.com/", "text/html; charset=iso-8859-1", "<form accept-charset='"+unusable+"'><input name=a value='\xe9'></form>")
+		require.Equal(t, "a=%C3%A9", r.Form("").Request("").URL.RawQuery, unusable)
+	}
 	r = page(t, "https://example.com/", htmlUTF8, "<form><input name=a></form>")
 	require.Equal(t, "a=%EF%BF%BD", r.Form("").Set("a", "\xff").Request("").URL.RawQuery)
 }

@@ -48,13 +48,15 @@ func (f *setting) format(v reflect.Value) string {
 		return formatMap(boxes)
 	case map[string]Limits:
 		type limits struct {
-			Concurrency int    `json:"concurrency,omitempty"`
-			Delay       string `json:"delay,omitempty"`
-			FixedDelay  bool   `json:"fixed_delay,omitempty"`
+			Concurrency  int    `json:"concurrency,omitempty"`
+			Delay        string `json:"delay,omitempty"`
+			FixedDelay   bool   `json:"fixed_delay,omitempty"`
+			RandomDelay  bool   `json:"random_delay,omitempty"`
+			DontThrottle bool   `json:"dont_throttle,omitempty"`
 		}
 		slots := make(map[string]limits, len(x))
 		for name, l := range x {
-			text := limits{Concurrency: l.Concurrency, FixedDelay: l.FixedDelay}
+			text := limits{Concurrency: l.Concurrency, FixedDelay: l.FixedDelay, RandomDelay: l.RandomDelay, DontThrottle: l.DontThrottle}
 			if l.Delay != 0 {
 				text.Delay = formatDuration(l.Delay)
 			}

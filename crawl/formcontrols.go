@@ -1,12 +1,13 @@
 package crawl
 
 import (
-	"math"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
+	"golang.org/x/text/encoding"
 )
 
 // The HTML standard's rules for what a form sends (section 4.10.22, form submission), on a tree that no script has changed.
@@ -122,18 +123,52 @@ func isFormControl(n *html.Node) bool {
 	return false
 }
 
-// controls are the form's, in the order of the page, without those in templates and data lists.
-func (f *Form) controls() []*html.Node {
-	if f.own == nil {
-		f.own = []*html.Node{}
-		f.page.owners(func(n, owner *html.Node) bool {
-			if owner == f.node && isFormControl(n) && within(n, atom.Template) == nil && within(n, atom.Datalist) == nil {
-				f.own = append(f.own, n)
-			}
-			return true
-		})
+// formPage is what the forms of a page share, worked out when it is first wanted.
+type formPage struct {
+	controls func() map[*html.Node][]*html.Node
+	charset  func() (encoding.Encoding, string)
+}
+
+func (r *Response) newFormPage() *formPage {
+	type found struct {
+		enc  encoding.Encoding
+		name string
 	}
-	return f.own
+	charset := sync.OnceValue(func() found {
+		b, err := r.Bytes()
+		if err != nil {
+			return found{nil, "UTF-8"}
+		}
+		enc, err := r.encodingOf(b)
+		if err != nil {
+			return found{nil, "UTF-8"}
+		}
+		enc, name := formCharset(enc, charsetName(enc))
+		return found{enc, name}
+	})
+	return &formPage{
+		controls: sync.OnceValue(func() map[*html.Node][]*html.Node {
+			of := make(map[*html.Node][]*html.Node)
+			r.owners(func(n, owner *html.Node) bool {
+				if owner != nil && isFormControl(n) && within(n, atom.Template) == nil && within(n, atom.Datalist) == nil {
+					of[owner] = append(of[owner], n)
+				}
+				return true
+			})
+			return of
+		}),
+		charset: func() (encoding.Encoding, string) { c := charset(); return c.enc, c.name },
+	}
+}
+
+// controls are the form's, in the order of the page, without those in templates and data lists.
+func (f *Form) controls() []*html.Node { return f.shared().controls()[f.node] }
+
+func (f *Form) shared() *formPage {
+	if f.ofPage == nil {
+		f.ofPage = f.page.newFormPage()
+	}
+	return f.ofPage
 }
 
 func within(n *html.Node, kind atom.Atom) *html.Node {
@@ -318,58 +353,11 @@ func entriesOf(n *html.Node, name, t, charset string) []FormField {
 	if direction := attrAsIs(n, "dirname"); direction != "" {
 		switch t {
 		case "textarea", "text", "search", "tel", "url", "email", "hidden", "password", "submit":
-			list = append(list, FormField{Name: direction, Value: directionOf(n)})
+			list = append(list, FormField{Name: direction, Value: directionOf(n, t, value)})
 		}
 	}
 	return list
 }
-
-// sanitized is what a browser makes of the value that an input has on the page.
-func sanitized(n *html.Node, t, value string) string {
-	number := func(s string) (float64, bool) {
-		v, err := strconv.ParseFloat(s, 64)
-		ok := err == nil && !math.IsInf(v, 0) && !math.IsNaN(v) && !strings.HasPrefix(s, "+") && !strings.ContainsAny(s, "xX_pP") && !strings.HasSuffix(s, ".")
-		return v, ok
-	}
-	switch t {
-	case "text", "search", "tel", "password":
-		return noBreaks.Replace(value)
-	case "url", "email":
-		return strings.Trim(noBreaks.Replace(value), " \t\f")
-	case "number":
-		if _, ok := number(value); !ok {
-			return ""
-		}
-	case "range":
-		least, most := 0.0, 100.0
-		if v, ok := number(attrOf(n, "min")); ok {
-			least = v
-		}
-		if v, ok := number(attrOf(n, "max")); ok {
-			most = v
-		}
-		v, ok := number(value)
-		switch {
-		case !ok && most < least, ok && v < least:
-			v = least
-		case !ok:
-			v = least + (most-least)/2
-		case v > most && most >= least:
-			v = most
-		default:
-			return value
-		}
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	case "color":
-		if len(value) != 7 || value[0] != '#' || strings.Trim(value[1:], "0123456789abcdefABCDEF") != "" {
-			return "#000000"
-		}
-		return strings.ToLower(value)
-	}
-	return value
-}
-
-var noBreaks = strings.NewReplacer("\n", "", "\r", "")
 
 // selected are the values of the options that are chosen and not disabled. A list of one line has one: the last that says so, else the first that can be chosen.
 func selected(n *html.Node) []string {
@@ -403,7 +391,7 @@ func selected(n *html.Node) []string {
 		}
 		v, ok := rawAttr(o, "value")
 		if !ok {
-			v = foldSpace(rawText(o))
+			v = strings.Join(strings.FieldsFunc(rawText(o), isASCIISpace), " ") // a non-breaking space stays
 		}
 		values = append(values, v)
 	}
@@ -417,17 +405,6 @@ func optionDisabled(o, list *html.Node) bool {
 		}
 	}
 	return false
-}
-
-// directionOf is what dirname sends: rtl if the nearest dir attribute says so.
-func directionOf(n *html.Node) string {
-	for p := n; p != nil; p = p.Parent {
-		switch d := strings.ToLower(attrOf(p, "dir")); d {
-		case "ltr", "rtl":
-			return d
-		}
-	}
-	return "ltr"
 }
 
 // rawAttr is an attribute's value with its white space, which belongs to what a form sends.

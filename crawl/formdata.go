@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"path"
@@ -29,7 +28,7 @@ type FormField struct {
 type FormFile struct {
 	// Name is the file's name as the server is told it, without folders.
 	Name string
-	// Type is its Content-Type. "" is what the name's extension says, else application/octet-stream.
+	// Type is its Content-Type. "" is what the name's extension says, on every machine the same, else application/octet-stream.
 	Type string
 	// Data is the content. It is in memory, and with all other fields at most 64 MiB.
 	Data []byte
@@ -39,10 +38,22 @@ func (f *FormFile) contentType() string {
 	if f.Type != "" {
 		return f.Type
 	}
-	if t := mime.TypeByExtension(path.Ext(f.Name)); t != "" {
+	if t := uploadTypes[strings.ToLower(path.Ext(f.Name))]; t != "" {
 		return t
 	}
 	return "application/octet-stream"
+}
+
+// uploadTypes are the types of what is uploaded. Package mime's are the machine's: with them a request would have another fingerprint on another one.
+var uploadTypes = map[string]string{
+	".avif": "image/avif", ".bmp": "image/bmp", ".gif": "image/gif", ".ico": "image/x-icon", ".jpeg": "image/jpeg", ".jpg": "image/jpeg", ".png": "image/png", ".svg": "image/svg+xml",
+	".tif": "image/tiff", ".tiff": "image/tiff", ".webp": "image/webp",
+	".css": "text/css", ".csv": "text/csv", ".htm": "text/html", ".html": "text/html", ".ics": "text/calendar", ".js": "text/javascript", ".mjs": "text/javascript", ".txt": "text/plain", ".xml": "text/xml",
+	".doc": "application/msword", ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document", ".epub": "application/epub+zip", ".gz": "application/gzip",
+	".json": "application/json", ".odt": "application/vnd.oasis.opendocument.text", ".pdf": "application/pdf", ".ppt": "application/vnd.ms-powerpoint",
+	".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation", ".rtf": "application/rtf", ".tar": "application/x-tar", ".wasm": "application/wasm",
+	".xls": "application/vnd.ms-excel", ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ".zip": "application/zip",
+	".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".wav": "audio/wav", ".mov": "video/quicktime", ".mp4": "video/mp4", ".webm": "video/webm",
 }
 
 const (

@@ -117,11 +117,16 @@ func (r *Response) parse() (dom, error) {
 		root, err := parseXML(bytes.NewReader(text))
 		return dom{doc: goquery.NewDocumentFromNode(root)}, err
 	}
-	root, base, err := parseHTML(text)
+	root, n, err := parseHTML(text)
 	if err != nil {
 		return dom{}, err
 	}
-	return dom{doc: goquery.NewDocumentFromNode(root), base: baseURL(root, r.URL, base)}, nil
+	var policy uint32
+	if n.referrer {
+		policy = pagePolicy(root)
+	}
+	r.page.referrer.Store(policy + 1)
+	return dom{doc: goquery.NewDocumentFromNode(root), base: baseURL(root, r.URL, n.base)}, nil
 }
 
 // baseURL is the page's address, or what its first <base href> makes of it. Browsers take that wherever it stands; deep says that it may stand below the

@@ -11,22 +11,22 @@ import (
 )
 
 // parseHTML parses a page as a browser without scripts does: what is within noscript are elements. A page from which the parser would make far more than is
-// written there, or on which it would give up, loses some tags, not its links and not its text. base says that there may be a base element.
-func parseHTML(page []byte) (root *html.Node, base bool, err error) {
+// written there, or on which it would give up, loses some tags, not its links and not its text. n is what was counted of its tags.
+func parseHTML(page []byte) (root *html.Node, n tagCount, err error) {
 	noScripts := html.ParseOptionEnableScripting(false)
-	n := countTags(page)
+	n = countTags(page)
 	page = tameTags(page, n)
 	root, err = html.ParseWithOptions(bytes.NewReader(page), noScripts)
 	for _, f := range [...]flattening{{deepest: 400}, {deepest: 200, plain: true}, {deepest: 100, plain: true}, {deepest: 100, plain: true, once: true}} {
 		if err == nil {
-			return root, n.base, nil
+			return root, n, nil
 		}
 		root, err = html.ParseWithOptions(bytes.NewReader(f.flatten(page)), noScripts)
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("parse page: %w", err)
+		return nil, n, fmt.Errorf("parse page: %w", err)
 	}
-	return root, n.base, nil
+	return root, n, nil
 }
 
 // maxCopies is how many copies of formatting elements a page may lead to, beyond some for each of its tags. They take about 100 MB.
@@ -57,10 +57,11 @@ func tameTags(page []byte, n tagCount) []byte {
 
 // tagCount is what countTags counts.
 type tagCount struct {
-	all        int // at most
-	formatting int // formatting elements that may be open at once: three of each that has no attributes, and one link; with many attributes one counts as several
-	roots      int // html and body, whose attributes are put together each time
-	base       bool
+	all        int  // at most
+	formatting int  // formatting elements that may be open at once: three of each that has no attributes, and one link; with many attributes one counts as several
+	roots      int  // html and body, whose attributes are put together each time
+	base       bool // there may be a base element
+	referrer   bool // there may be a meta element that has a referrer policy
 }
 
 // maxRoots is how many html and body tags a page keeps.
@@ -101,6 +102,8 @@ func countTags(page []byte) (count tagCount) {
 			count.roots++
 		case kind == atom.Base:
 			count.base = true
+		case kind == atom.Meta:
+			count.referrer = count.referrer || mentionsReferrer(page)
 		case !isFormatting(kind):
 		case page[n] == '>':
 			plain++
@@ -124,6 +127,8 @@ func mayCount(first, second byte) bool {
 		return second == 'o'
 	case 'e':
 		return second == 'm'
+	case 'm':
+		return second == 'e' // meta
 	case 'h', 't':
 		return second == 't'
 	}

@@ -45,9 +45,41 @@ func isDeepJSON(s string) bool {
 	return false
 }
 
+// unpackable is an error if a path reads texts in JSON as JSON of their own (@fromstr), and one of them nests too deep for what comes next (@valid, @pretty).
+func unpackable(s, path string) error {
+	if strings.Contains(path, "@fromstr") && hasDeepText(s) {
+		return fmt.Errorf("json %q: a text on the page is JSON %w", path, errDeepJSON)
+	}
+	return nil
+}
+
+// hasDeepText reports whether a text within JSON is deep JSON itself, or has such a text within.
+func hasDeepText(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] != '"' {
+			continue
+		}
+		begin := i
+		for i++; i < len(s) && s[i] != '"'; i++ {
+			if s[i] == '\\' {
+				i++
+			}
+		}
+		if i-begin > maxJSONDepth {
+			if text := gjson.Parse(s[begin:min(i+1, len(s))]).Str; isDeepJSON(text) || hasDeepText(text) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // JSON looks a path up in a JSON page, in the syntax of gjson: "items.#.price". A page that is not JSON gives no result, and an error in Err.
 func (r *Response) JSON(path string) gjson.Result {
 	text, err := r.json()
+	if err == nil {
+		err = unpackable(text, path)
+	}
 	if err != nil {
 		r.fail(err)
 		return gjson.Result{}

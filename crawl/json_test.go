@@ -1,6 +1,7 @@
 package crawl_test
 
 import (
+	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
@@ -135,6 +136,32 @@ func TestDeepJSON(t *testing.T) {
 		r.JMESPath("@")
 		require.NoError(t, r.Err(), "%.20s", ok)
 	}
+}
+
+// TestDeepTextInJSON has texts that paths read as JSON: what nests without end in one is an error too.
+func TestDeepTextInJSON(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat("[", 12<<20)
+	quote := func(s string) string {
+		b, err := json.Marshal(s)
+		require.NoError(t, err)
+		return string(b)
+	}
+	for name, text := range map[string]string{"a text": quote(deep), "a text in a text": quote(`{"a": ` + quote(deep) + `}`), "escaped": `"` + strings.ReplaceAll(deep, "[", `\u005b`) + `"`} {
+		r := page(t, "http://h/", "application/json", `{"a": "x", "b": `+text+`}`)
+		require.Equal(t, "x", r.JSON("a").String())
+		require.NoError(t, r.Err())
+		require.False(t, r.JSON("b.@fromstr|a.@fromstr|@valid").Exists())
+		require.False(t, r.JSON("b.@fromstr|@valid").Exists())
+		require.ErrorContains(t, r.Err(), `json "b.@fromstr|a.@fromstr|@valid": a text on the page is JSON nested deeper than 10,000`, name)
+		_, err := crawl.Extract[struct {
+			A string `gjson:"b.@fromstr|@valid"`
+		}](page(t, "http://h/", "application/json", `{"a": "x", "b": `+text+`}`))
+		require.ErrorContains(t, err, "nested deeper than 10,000", name)
+	}
+	r := page(t, "http://h/", "application/json", `{"a": `+quote(`{"b": "\"[", "c": `+quote(`{"d": 7}`)+`}`)+`}`)
+	require.Equal(t, int64(7), r.JSON("a.@fromstr|c.@fromstr|d").Int())
+	require.NoError(t, r.Err())
 }
 
 // JSON-LD is looked for in few levels of lists, since each is read anew.

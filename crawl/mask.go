@@ -1,9 +1,21 @@
 package crawl
 
 import (
+	"net/url"
 	"regexp"
 	"strings"
 )
+
+// Redacted is an address for people to see: a password in it is ***, in logs and errors, tables and reports. nil is "".
+func Redacted(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	if _, secret := u.User.Password(); !secret {
+		return u.String()
+	}
+	return strings.Replace(u.Redacted(), ":xxxxx@", ":***@", 1) // net/url's own mask; a colon or @ in a name is escaped
+}
 
 // userInfo is user:password@ in a URL.
 var userInfo = regexp.MustCompile(`(://[^/@:,]*):[^/@,]*@`)

@@ -24,14 +24,22 @@ type Submitter interface {
 }
 
 // A Middleware wraps a [Fetcher]. It is called once per crawl, when the chain is built. [NotConfigured] leaves it out; another error ends the start.
-// The Fetcher that it returns may be an io.Closer, which is closed when the crawl is over, and a [HostOpener].
+// The Fetcher that it returns may be an io.Closer, which is closed when the crawl is over, and a [HostOpener] or [RequestOpener].
 type Middleware func(env *Env, next Fetcher) (Fetcher, error)
 
-// A HostOpener is called once per host, off the loop, before anything else of that host is asked. All Fetchers of a chain may be one; the engine asks
-// each and keeps to the strictest limits.
+// A HostOpener is called before anything of a host is asked, off the loop: a host is a scheme, a name and a port. All Fetchers of a chain may be one; the engine asks each
+// and keeps to the strictest limits. A host is opened again for each slot that its requests are in, and when a Fetch returns a [RescheduleError] with Reopen set.
 type HostOpener interface {
 	// OpenHost returns the limits that the host asks for. origin is its scheme, host and port: "https://example.com". f asks through the whole chain.
 	OpenHost(ctx context.Context, origin string, f Fetcher) (Limits, error)
+}
+
+// A RequestOpener is a HostOpener for those that ask the host for something, and keep to its limits in doing so.
+type RequestOpener interface {
+	// OpenHostFor returns the limits that a request's host asks for. req waits for it, and is for reading. f asks through the whole chain, in the place that the request has
+	// taken: once in a call. What is to be asked after a while, or elsewhere, is returned as a [RescheduleError], as a Fetch would return it: the place is given back, and when
+	// its Request could leave OpenHostFor is called again, for the same host and in a place at the slot of that Request. Calls for one host come one after the other.
+	OpenHostFor(ctx context.Context, req *Request, f Fetcher) (Limits, error)
 }
 
 // A Layer is a place in the downloader's chain of middlewares. Lower orders are nearer to the engine.

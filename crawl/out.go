@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/net/html"
 )
 
 // Out takes what a callback, or Start, produces, and blocks when the crawl is full. Its methods return false when the caller should return soon: the crawl is
@@ -97,10 +99,11 @@ func (o *Out) Follow(ref, route string, with ...func(*Request)) bool {
 	if o.resp == nil {
 		return o.Request(withRoute(Get(ref), route, with))
 	}
-	return o.follow(o.resp.base(), ref, route, with)
+	return o.follow(o.resp.base(), nil, ref, route, with)
 }
 
-func (o *Out) follow(base *url.URL, ref, route string, with []func(*Request)) bool {
+// follow asks for what an element leads to, which may be nil.
+func (o *Out) follow(base *url.URL, n *html.Node, ref, route string, with []func(*Request)) bool {
 	u, err := resolve(base, ref)
 	if err == nil {
 		switch u.Scheme {
@@ -112,7 +115,11 @@ func (o *Out) follow(base *url.URL, ref, route string, with []func(*Request)) bo
 	if err != nil {
 		return o.use(func() bool { o.sink.SkipLink(ref, err); return true })
 	}
-	return o.Request(withRoute(&Request{URL: u}, route, with))
+	req := withRoute(&Request{URL: u}, route, with)
+	if n != nil {
+		req.obey(elementPolicy(n))
+	}
+	return o.Request(req)
 }
 
 func withRoute(req *Request, route string, with []func(*Request)) *Request {
@@ -123,14 +130,15 @@ func withRoute(req *Request, route string, with []func(*Request)) *Request {
 	return req
 }
 
-// FollowAll follows the links of all elements that a CSS selector matches: their href or src, or the attribute that ::attr(name) names.
+// FollowAll follows the links of all elements that a CSS selector matches: their href or src, or the attribute that ::attr(name) names. What an element says of the Referer
+// ([Node.ReferrerPolicy]) becomes the request's ReferrerPolicy, unless with has set one.
 func (o *Out) FollowAll(selector, route string, with ...func(*Request)) bool {
 	if o.resp == nil {
 		return o.fail(errors.New("FollowAll in Start: there is no page"))
 	}
 	base, on := o.resp.document().base, true
-	o.resp.refs(selector, func(ref string) bool {
-		on = o.follow(base, ref, route, with)
+	o.resp.refs(selector, func(n *html.Node, ref string) bool {
+		on = o.follow(base, n, ref, route, with)
 		return on
 	})
 	return on

@@ -25,13 +25,13 @@ func ParseProxy(raw string) (*url.URL, error) {
 	switch u.Scheme {
 	case "http", "https", "socks5", "socks5h":
 	default:
-		return nil, fmt.Errorf("proxy %s has the scheme %q", u.Redacted(), u.Scheme)
+		return nil, fmt.Errorf("proxy %s has the scheme %q", Redacted(u), u.Scheme)
 	}
 	switch {
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("proxy %s has no host", u.Redacted())
+		return nil, fmt.Errorf("proxy %s has no host", Redacted(u))
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("proxy %s has more than a host", u.Redacted())
+		return nil, fmt.Errorf("proxy %s has more than a host", Redacted(u))
 	}
 	u.Path = ""
 	return u, nil

@@ -3,6 +3,7 @@ package crawl
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -18,8 +19,8 @@ type Render struct {
 	WaitFor string `json:"wait_for,omitempty"`
 	// WaitIdle waits until the page has had nothing under way in the network for half a second.
 	WaitIdle bool `json:"wait_idle,omitempty"`
-	// Scroll is how many times the page is scrolled to its end, for pages that load more then. Each time is followed by a wait until the page grows and the network is idle, but two
-	// seconds at most: a page that does not grow any more is not scrolled further.
+	// Scroll is how many times the page is scrolled to its end, for pages that load more then. Each time is followed by a wait until the page grows, but two seconds at most: a page that
+	// does not grow any more is not scrolled further.
 	Scroll int `json:"scroll,omitempty"`
 	// Script is the body of an asynchronous JavaScript function: it may await, and what it returns is Response.Rendered.Result, as JSON. It runs in the page and sees what the
 	// page's scripts see. What it throws fails the request, with the kind "request".
@@ -49,15 +50,16 @@ type Rendered struct {
 	Screenshot Body
 }
 
-type hiddenKey struct{}
+type cookiesKey struct{}
 
-// WithHTTPOnly says which cookies of a request's Cookie header, by name, are not for the scripts of its page. The cookies middleware does so for pages that are rendered.
-func WithHTTPOnly(ctx context.Context, names []string) context.Context {
-	return context.WithValue(ctx, hiddenKey{}, names)
+// WithCookies says what is known of the cookies in a request's Cookie header: their Domain, which is empty if they are for the host alone, Path, Expires, Secure and HttpOnly. The cookies
+// middleware does so for pages that are rendered: the header tells no more than names and values.
+func WithCookies(ctx context.Context, known []*http.Cookie) context.Context {
+	return context.WithValue(ctx, cookiesKey{}, known)
 }
 
-// HTTPOnly are the names that [WithHTTPOnly] was given. They are for reading.
-func HTTPOnly(ctx context.Context) []string {
-	names, _ := ctx.Value(hiddenKey{}).([]string)
-	return names
+// Cookies are those that [WithCookies] was given. They are for reading.
+func Cookies(ctx context.Context) []*http.Cookie {
+	known, _ := ctx.Value(cookiesKey{}).([]*http.Cookie)
+	return known
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -63,6 +62,9 @@ type Knobs struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// MaxSize of the body in bytes in place of Download.MaxSize. 0 is that; negative is none.
 	MaxSize int64 `json:"max_size,omitempty"`
+	// StopAfter ends the body after so many bytes, on the wire and decompressed: what has come until then is the response, with the flags "download_stopped" and
+	// "truncated". It is for http and https. 0 is none.
+	StopAfter int64 `json:"stop_after,omitempty"`
 	// Slot to queue in, in place of the host's.
 	Slot string `json:"slot,omitempty"`
 	// CookieJar names the jar; "" is the crawl's own.
@@ -89,6 +91,9 @@ type Knobs struct {
 	DontRefresh bool `json:"dont_refresh,omitempty"`
 	// Proxy to ask through, in place of the usual one: its URL, as in ProxySettings.URLs, or "direct" for none. "" is the usual. Redirects and retries keep it.
 	Proxy string `json:"proxy,omitempty"`
+	// BindAddress is the address of this machine that the request's connections come from, in place of Download.BindAddress, and in the same form. "" is that. Requests with
+	// different ones never share a connection. Redirects and retries keep it.
+	BindAddress string `json:"bind_address,omitempty"`
 	// HTTPUser and HTTPPassword are sent as Basic authentication, in place of those of HTTPAuth.
 	HTTPUser     string `json:"http_user,omitempty"`
 	HTTPPassword string `json:"http_password,omitempty"`
@@ -104,7 +109,7 @@ type Knobs struct {
 	WarnSize int64 `json:"warn_size,omitempty"`
 	// DepthReset lets depths be counted anew from this request: its own is 0.
 	DepthReset bool `json:"depth_reset,omitempty"`
-	// ReferrerPolicy in place of Referer.Policy.
+	// ReferrerPolicy in place of Referer.Policy, and of what the page says. Links have their own set here: see Out.FollowAll.
 	ReferrerPolicy string `json:"referrer_policy,omitempty"`
 	// DontAdjustDelay keeps AutoThrottle from learning from the answer.
 	DontAdjustDelay bool `json:"dont_adjust_delay,omitempty"`
@@ -176,10 +181,7 @@ func (r *Request) String() string {
 		u = hidden(r.bad.raw)
 	}
 	if r.URL != nil {
-		u = r.URL.String()
-		if r.URL.User != nil {
-			u = r.URL.Redacted()
-		}
+		u = Redacted(r.URL)
 	}
 	return "<" + r.method() + " " + u + ">"
 }
@@ -230,7 +232,7 @@ func (k *Knobs) Handles(status int) bool {
 	return k.HandleAllStatus || slices.Contains(k.HandleStatus, status)
 }
 
-// Slot is the queue that the request waits in: Knobs.Slot, else its host in lower case without a port, else its scheme.
+// Slot is the queue that the request waits in: Knobs.Slot, else its host in lower case without a port and without a dot at its end, else its scheme.
 func (r *Request) Slot() string {
 	if r.Knobs != nil && r.Knobs.Slot != "" {
 		return r.Knobs.Slot
@@ -238,7 +240,7 @@ func (r *Request) Slot() string {
 	if r.URL == nil {
 		return ""
 	}
-	if h := r.URL.Hostname(); h != "" {
+	if h := strings.TrimSuffix(r.URL.Hostname(), "."); h != "" {
 		return strings.ToLower(h)
 	}
 	return r.URL.Scheme + ":"
@@ -295,4 +297,11 @@ func WithOrigin(ctx context.Context, req *Request) context.Context {
 }
 
 // headerKeys returns a header's names in order, so that the same request is written the same way.
-func headerKeys(h http.Header) []string { return slices.Sorted(maps.Keys(h)) }
+func headerKeys(h http.Header) []string {
+	keys := make([]string, 0, len(h))
+	for k := range h {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

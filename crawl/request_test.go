@@ -69,7 +69,7 @@ func TestRequestErr(t *testing.T) {
 
 func TestSlot(t *testing.T) {
 	t.Parallel()
-	for raw, want := range map[string]string{"http://EXAMPLE.com:8080/": "example.com", "http://[::1]:80/": "::1", "data:,x": "data:", "file:///a": "file:"} {
+	for raw, want := range map[string]string{"http://EXAMPLE.com:8080/": "example.com", "http://example.com./": "example.com", "http://[::1]:80/": "::1", "data:,x": "data:", "file:///a": "file:"} {
 		require.Equal(t, want, crawl.Get(raw).Slot(), raw)
 	}
 	require.Equal(t, "mine", crawl.Get("http://h/", func(r *crawl.Request) { r.SetKnobs(func(k *crawl.Knobs) { k.Slot = "mine" }) }).Slot())

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -48,9 +49,10 @@ type Timing struct {
 
 // page is what is worked out of a body at most once.
 type page struct {
-	domOnce sync.Once
-	dom     dom
-	domErr  error // why there is no tree, or not all of it
+	domOnce  sync.Once
+	referrer atomic.Uint32 // the page's policy, one more than its place in referrerPolicies; 0: nobody has looked
+	dom      dom
+	domErr   error // why there is no tree, or not all of it
 
 	jsonOnce sync.Once
 	json     string

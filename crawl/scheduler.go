@@ -23,6 +23,8 @@ type Scheduler interface {
 	Reserve(slot string, now time.Time) (ok bool, wake time.Time)
 	// Release gives a place back: the last byte is in. The lease goes on.
 	Release(slot string, now time.Time)
+	// Hold keeps the requests that wait at a slot there, until it is called with false. What Reserve is asked for is not held.
+	Hold(slot string, on bool)
 	// Limit changes what a slot allows. Zero fields leave what was; negative ones mean none.
 	Limit(slot string, l Limits)
 	// Commit applies tx, all or nothing, in the order of the calls, and reports what became of it by done, which is called once: before Commit
@@ -75,6 +77,13 @@ type Journal interface {
 	// change as the acknowledgements that the lines belong to; an empty key means that there is nothing to commit. An error ends the crawl with nothing of that
 	// change committed; if it is a [*CloseSpiderError], with its reason. There is one call at a time, on the scheduler's goroutine. A Journal is a pointer.
 	Append(lines []io.Reader) (key string, value []byte, err error)
+}
+
+// A CommitWatcher is a [Journal] that has to know when a change is durable, for what nothing takes back: a file that is sent somewhere. The scheduler calls Committed
+// after each commit that has a state which Append returned, before it calls Append again, and not after one that failed. It does not wait for a network.
+type CommitWatcher interface {
+	Journal
+	Committed()
 }
 
 // A Push is a request to be queued, with what a scheduler needs to know of it: it is worked out off the loop, by [NewPush].
@@ -170,6 +179,10 @@ type Limits struct {
 	FixedDelay bool
 	// HoldUntil is a time before which nothing of the slot leaves: Retry-After. The later of two holds.
 	HoldUntil time.Time
+	// RandomDelay draws the delay although Settings.FixedDelay is set. It counts in Settings.Slots alone.
+	RandomDelay bool
+	// DontThrottle keeps AutoThrottle from the slot: its delay is what the settings and robots.txt say. It counts in Settings.Slots alone.
+	DontThrottle bool
 }
 
 // Strictest joins two limits so that both hold. A zero or negative field sets no limit.

@@ -79,8 +79,10 @@ func (r *Response) Attr(selector, name string) string { return r.root().Attr(sel
 // be put right are left out.
 func (r *Response) URLs(selector string) []string { return r.root().URLs(selector) }
 
-// refs calls f with the href or src values of the matches, or the values that ::attr names, until it returns false.
-func (r *Response) refs(selector string, f func(ref string) bool) { r.root().refs(selector, f) }
+// refs calls f with the matches and their href or src values, or the values that ::attr names, until it returns false.
+func (r *Response) refs(selector string, f func(n *html.Node, ref string) bool) {
+	r.root().refs(selector, f)
+}
 
 // root is the page as a node.
 func (r *Response) root() Node { return Node{Node: r.document().doc.Nodes[0], page: r} }
@@ -220,7 +222,7 @@ func (n Node) URLs(selector ...string) []string {
 		return true
 	}
 	if len(selector) > 0 {
-		n.refs(selector[0], add)
+		n.refs(selector[0], func(_ *html.Node, ref string) bool { return add(ref) })
 	} else if ref, ok := n.ref(); ok {
 		add(ref)
 	}
@@ -258,7 +260,7 @@ func (n Node) absolute(ref string) (string, bool) {
 	return u.String(), true
 }
 
-func (n Node) refs(selector string, f func(ref string) bool) {
+func (n Node) refs(selector string, f func(n *html.Node, ref string) bool) {
 	for m, g := range n.matches(selector) {
 		var v string
 		var ok bool
@@ -272,7 +274,7 @@ func (n Node) refs(selector string, f func(ref string) bool) {
 				v, ok = nodeText(m, true), true
 			}
 		}
-		if ok && !f(v) {
+		if ok && !f(m, v) {
 			return
 		}
 	}

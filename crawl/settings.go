@@ -10,6 +10,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,7 +39,8 @@ type Settings struct {
 	DownloadDelay time.Duration
 	// FixedDelay keeps DownloadDelay as it is; otherwise each delay is drawn between 0.5 and 1.5 times it.
 	FixedDelay bool
-	// Slots are limits for single hosts, or for slots that requests name. Zero fields fall back to the settings above.
+	// Slots are limits for single hosts, or for slots that requests name: how many downloads at once, the delay, whether it is drawn, and whether AutoThrottle sets it.
+	// Zero fields fall back to the settings above; a negative number is none. A host is named without a port: see Request.Slot.
 	Slots map[string]Limits
 	// Order is in which order requests of equal priority leave: "depth", newest first, or "breadth", oldest first. Default depth.
 	Order string
@@ -148,7 +150,8 @@ type DownloadSettings struct {
 	DisableHTTP2 bool
 	// H2C speaks HTTP/2 without TLS for http URLs, to servers that are known to: others do not understand it. Through a proxy it is HTTP/1.1 still.
 	H2C bool
-	// BindAddress is the address of this machine that connections come from. Empty: the system chooses.
+	// BindAddress is the address of this machine that connections come from, those to proxies too, such as 192.0.2.7. With a port, as in 192.0.2.7:4000, there
+	// can be one at a time to each server. Empty: the system chooses. Dial, if it is set, is not told.
 	BindAddress string
 	// MinSpeed is the least speed of a body in bytes per second, on the average of 30 s, once it has begun to come. A slower transfer breaks off as after Timeout. The
 	// time that our own disk takes does not count. Default 10, negative none.
@@ -188,6 +191,25 @@ type RetrySettings struct {
 	// GiveUpLevel is at which level the log says that a request is not asked again: "debug", "info", "warn" or "error". Default debug: what comes of it, an error or
 	// a status, is told anyway.
 	GiveUpLevel string
+}
+
+// SlotLimits is what the settings say of a slot: its own entry of Slots, and what the crawl has where that says nothing. What robots.txt and AutoThrottle add is the
+// engine's to know.
+func (s *Settings) SlotLimits(slot string) Limits {
+	l := Limits{Concurrency: s.ConcurrentPerHost, Delay: s.DownloadDelay, FixedDelay: s.FixedDelay}
+	own, ok := s.Slots[slot]
+	if !ok {
+		return l
+	}
+	if own.Concurrency != 0 {
+		l.Concurrency = own.Concurrency
+	}
+	if own.Delay != 0 {
+		l.Delay = own.Delay
+	}
+	l.FixedDelay = own.FixedDelay || s.FixedDelay && !own.RandomDelay
+	l.HoldUntil, l.DontThrottle = own.HoldUntil, own.DontThrottle
+	return l
 }
 
 // TimesOf is how often one request may be asked again, by its own Knobs and these settings; 0 is never.
@@ -318,6 +340,9 @@ type HTTPCacheSettings struct {
 	IgnoreCacheControls []string
 	// Gzip compresses what is stored, unless it came compressed.
 	Gzip bool
+	// MaxSize is about how many bytes a spider's cache may take on disk. Beyond it what was stored or validated first is removed, until nine tenths of it are left; so what
+	// has expired goes first. It is looked at whenever a tenth of it was written, and at the start. 0 is no limit.
+	MaxSize int64
 }
 
 // HTTPErrorSettings are about statuses outside 2xx.
@@ -348,7 +373,7 @@ type DepthSettings struct {
 
 // URLLengthSettings bound URLs.
 type URLLengthSettings struct {
-	// Limit is the longest URL in bytes. Default 2083, negative none.
+	// Limit is the longest URL in bytes, also of redirects and refreshes. Default 2083, negative none.
 	Limit int
 }
 
@@ -493,9 +518,10 @@ type MemorySettings struct {
 	Interval time.Duration
 }
 
-// PeriodicLogSettings have the log tell stats every Log.StatsInterval, and at the end, for programs that read it: see Log.Format.
+// PeriodicLogSettings have the log tell stats every Log.StatsInterval, and at the end, for programs that read it: see Log.Format. A negative interval is the end alone.
 type PeriodicLogSettings struct {
-	// Stats are the stats that are told: those whose keys contain one of these texts, and none of those that begin with an exclamation mark. "*" is all. Empty: none.
+	// Stats are the stats that are told: those whose keys contain one of these texts, and none of those behind an exclamation mark. "*" is all, as are exclusions
+	// alone. Empty: none.
 	Stats []string
 	// Delta are the stats that are told by how much they have changed since the last time. Only numbers are.
 	Delta []string
@@ -732,6 +758,13 @@ func or[T comparable](p *T, def T) {
 
 // setDefaults fills in what is zero. It is the only place where defaults are.
 func (s *Settings) setDefaults() {
+	for _, name := range slices.Sorted(maps.Keys(s.Slots)) { // hosts are compared in lower case, and other slots as they are
+		if host := strings.ToLower(name); host != name {
+			if _, ok := s.Slots[host]; !ok {
+				s.Slots[host] = s.Slots[name]
+			}
+		}
+	}
 	or(&s.ConcurrentRequests, 16)
 	or(&s.ConcurrentPerHost, 8)
 	or(&s.ConcurrentCallbacks, max(16, 4*runtime.GOMAXPROCS(0)))
@@ -861,6 +894,16 @@ func (s *Settings) invalid() []*settingError {
 	if s.Download.MinTLS > s.Download.MaxTLS {
 		errs.add("download.min_tls", "is "+s.Download.MinTLS, "download.max_tls is "+s.Download.MaxTLS)
 	}
+	if bind := s.Download.BindAddress; bind != "" {
+		if _, err := ParseBindAddress(bind); err != nil {
+			errs.add("download.bind_address", fmt.Sprintf("%q", bind), err.Error())
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Slots)) {
+		if l := s.Slots[name]; l.FixedDelay && l.RandomDelay {
+			errs.add("slots", name+" has fixed_delay and random_delay", "want one of them")
+		}
+	}
 	errs.oneOf("order", s.Order, OrderDepth, OrderBreadth)
 	errs.oneOf("retry.give_up_level", s.Retry.GiveUpLevel, "debug", "info", "warn", "error")
 	if auth := s.HTTPAuth; auth.Domain == "" && (auth.User != "" || auth.Password != "") {
@@ -896,6 +939,7 @@ func (s *Settings) invalid() []*settingError {
 			errs.add("images.thumbs", fmt.Sprintf("name %q", name), "want letters, digits, - _ and . only")
 		}
 	}
+	errs.notNegative("http_cache.max_size", s.HTTPCache.MaxSize)
 	errs.notNegative("close_after.time", int64(s.CloseAfter.Time))
 	errs.notNegative("close_after.items", int64(s.CloseAfter.Items))
 	errs.notNegative("close_after.pages", int64(s.CloseAfter.Pages))

@@ -32,6 +32,7 @@ func TestSnake(t *testing.T) {
 	for name, want := range map[string]string{
 		"ConcurrentRequests": "concurrent_requests", "URLsField": "urls_field", "InsecureTLS": "insecure_tls", "DisableHTTP2": "disable_http2",
 		"HTTPError": "http_error", "URLLength": "url_length", "URI": "uri", "Dir": "dir", "ImageURLs": "image_urls", "AWS": "aws", "ToS3Bucket": "to_s3_bucket",
+		"H2C": "h2c", "HTTP2Only": "http2_only", "Sha1Sum": "sha1_sum",
 	} {
 		require.Equal(t, want, snake(name))
 	}

@@ -44,6 +44,21 @@ type Spider struct {
 	Closed func(ctx context.Context, reason string)
 }
 
+// CheckArgs refuses arguments that a spider does not have: a mistyped -a would change nothing, and nobody would see it. A constructor calls it with its args, and the
+// names of those that it reads; none is a spider that takes no arguments. The error says which there are.
+func CheckArgs(args map[string]string, known ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		if slices.Contains(known, name) {
+			continue
+		}
+		if len(known) == 0 {
+			return fmt.Errorf("-a %s: it takes no arguments", name)
+		}
+		return fmt.Errorf("-a %s: no such argument; it takes: %s", name, strings.Join(known, ", "))
+	}
+	return nil
+}
+
 // A Callback turns a response into items and requests, which it hands to out. It runs on a goroutine of its own beside others and may block. What it has
 // handed over counts even if it then returns an error or panics: both are logged with the page, counted, and the crawl goes on.
 // A [DropItem] error is not for callbacks; [CloseSpider] ends the crawl; [Reschedule], before anything was handed over, asks for the page again.

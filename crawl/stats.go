@@ -52,7 +52,7 @@ import (
 // There is no memdebug/…, which is about Python's garbage collector. And these are tulle's own:
 //
 //	page_count                                       responses to pages, so without media
-//	page_failed_count, page_failed_kind_count/KIND   pages that have no response for good
+//	page_failed_count, page_failed_kind_count/KIND   pages that have no response for good: a Kind of DownloadError's, robots, ignored, …
 //	item_error_count                                 items on which a stage failed
 //	start/bad_url_count, link/skipped_count          start URLs, and links, that are none
 //	media/parked, media/parked_max                   items that wait for media, now and at most

@@ -22,7 +22,7 @@ import (
 
 // sizes are the settings that count bytes: 10MB is a value of theirs.
 var sizes = []string{"download.max_size", "download.warn_size", "download.spool_over", "download.min_speed", "url_length.limit", "media.max_size", "memory.limit",
-	"memory.warn", "job.memory", "job.min_free"}
+	"memory.warn", "http_cache.max_size", "job.memory", "job.min_free"}
 
 // lowerCase are the settings whose values are words from a list.
 var lowerCase = []string{"order", "referer.policy", "media.checksum", "log.level", "log.format", "retry.give_up_level", "http_cache.policy"}
@@ -97,6 +97,14 @@ func (f *setting) pairs(text string) ([]pair, error) {
 					list = append(list, pair{k + "." + name, plainJSON(fields[name])})
 				}
 				continue
+			}
+			if f.typ == reflect.TypeFor[map[string]string]() {
+				switch object[k][0] { // of a value, which has no space before it
+				case '[':
+					return nil, fmt.Errorf("%s: %s is a list: want a text", k, object[k])
+				case '{':
+					return nil, fmt.Errorf("%s: %s is a group of names: want a text", k, object[k])
+				}
 			}
 			list = append(list, pair{k, plainJSON(object[k])})
 		}
@@ -175,7 +183,7 @@ func (f *setting) parseEntry(m reflect.Value, key, text string) error {
 func parseLimit(m map[string]Limits, key, text string) error {
 	dot := strings.LastIndexByte(key, '.')
 	if dot <= 0 {
-		return errors.New("want concurrency, delay or fixed_delay behind the host, as in slots.example.com.delay=1s")
+		return errors.New("want concurrency, delay, fixed_delay, random_delay or dont_throttle behind the host, as in slots.example.com.delay=1s")
 	}
 	slot, limit := key[:dot], strings.ToLower(key[dot+1:])
 	l := m[slot]
@@ -193,8 +201,12 @@ func parseLimit(m map[string]Limits, key, text string) error {
 		}
 	case "fixed_delay":
 		l.FixedDelay, err = parseBool(text)
+	case "random_delay":
+		l.RandomDelay, err = parseBool(text)
+	case "dont_throttle":
+		l.DontThrottle, err = parseBool(text)
 	default:
-		return fmt.Errorf("%q is not a limit: want concurrency, delay or fixed_delay behind the host, as in slots.example.com.delay=1s", key[dot+1:])
+		return fmt.Errorf("%q is not a limit: want concurrency, delay, fixed_delay, random_delay or dont_throttle behind the host, as in slots.example.com.delay=1s", key[dot+1:])
 	}
 	m[slot] = l
 	return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // The form of a request on disk: a version byte, a varint that says which fields follow, then the fields in the order of the constants below. Strings are a
@@ -175,6 +176,9 @@ func ParseWire(s string) (*Request, error) {
 	}
 	if d.bad || len(d.s) > 0 {
 		return nil, errWire
+	}
+	if len(raw) < len(s)/2 {
+		raw = strings.Clone(raw) // hosts are remembered, and what a host is a piece of stays in memory with it
 	}
 	u, err := url.Parse(raw)
 	if err != nil {

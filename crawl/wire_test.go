@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -46,6 +48,21 @@ func TestWireRoundTrip(t *testing.T) {
 		_, err = crawl.ParseWire(string(wire[6:]) + "x")
 		require.Error(t, err)
 	})
+}
+
+// TestWireURLIsNoPiece reads a request with much data: its URL, of which hosts are kept for the whole crawl, must not keep the rest in memory.
+func TestWireURLIsNoPiece(t *testing.T) {
+	t.Parallel()
+	wire, err := crawl.Get("https://host.example/path?q#f", crawl.With(strings.Repeat("x", 1000))).AppendWire(nil)
+	require.NoError(t, err)
+	whole := string(wire)
+	req, err := crawl.ParseWire(whole)
+	require.NoError(t, err)
+	from := uintptr(unsafe.Pointer(unsafe.StringData(whole)))
+	for _, s := range []string{req.URL.Scheme, req.URL.Host, req.URL.Path, req.URL.RawQuery, req.URL.Fragment, req.Slot()} {
+		at := uintptr(unsafe.Pointer(unsafe.StringData(s)))
+		require.False(t, from <= at && at < from+uintptr(len(whole)), s)
+	}
 }
 
 // The form on disk is what older programs wrote.

@@ -20,7 +20,7 @@ const xmlnsPrefix = "xmlns:"
 
 // xpathExpr is a compiled expression. It does not change when it is evaluated, so many goroutines may share it.
 //
-// xpath_parse.go reads it, xpath_eval.go evaluates it, xpath_functions.go has what it may call, and xpath_tree.go the tree as XPath sees it.
+// xpath_parse.go reads it, xpath_eval.go evaluates it (xpath_beside.go where steps go far from many nodes), xpath_functions.go has what it may call, and xpath_tree.go the tree as XPath sees it.
 type xpathExpr struct {
 	expr   xpathValue
 	nodes  bool   // it gives nodes
@@ -32,7 +32,7 @@ var errNoNodes = errors.New("the expression gives no nodes but a text, a number 
 // XPath selects nodes on the same tree as CSS, in document order, without duplicates. Variables are $name; see [Vars]. Of EXSLT, which Scrapy has too,
 // re:test(text, pattern, flags) and re:replace are there, with Go's regular expressions and patterns that are written out; the set functions; and
 // has-class("a", "b"). A malformed expression, or one that gives a number or a text, selects nothing and is reported by Err; see
-// [Response.XPathText].
+// [Response.XPathText]. So does one that looks at more than 134 million nodes: it asks each of many for most of a large page.
 func (r *Response) XPath(expr string, vars ...Vars) Nodes { return r.root().XPath(expr, vars...) }
 
 // XPathText is what an expression gives as a text: that of the first node as [Node.Text] has it, a number, "true" or "false"; "" if there is nothing. So
@@ -126,7 +126,7 @@ func (x *xpathExpr) selectNodes(n Node) (Nodes, error) {
 }
 
 func (x *xpathExpr) run(n Node) (*xpathRun, *xpathContext) {
-	run := &xpathRun{}
+	run := &xpathRun{limits: xpathLimits{near: xpathNear, far: xpathFar, farOnPage: xpathFarOnPage, most: maxXPathWork}}
 	at := xpathNode{n.Node, -1}
 	if n.Attribute != "" {
 		at.attr = slices.IndexFunc(n.Node.Attr, func(a html.Attribute) bool {

@@ -85,7 +85,7 @@ func (x *xpathComparison) ofNodes(c *xpathContext, nodes, with xpathValue, op st
 		return ok && compare(v)
 	}
 	eachNode(nodes, c, func(n xpathNode) bool {
-		truth = compare(n.value())
+		truth = compare(c.run.valueOf(n))
 		return !truth
 	})
 	return truth
@@ -106,7 +106,7 @@ func valuesOf(v xpathValue, c *xpathContext) *xpathValues {
 	}
 	values := &xpathValues{texts: make(map[string]bool), least: math.NaN(), most: math.NaN()}
 	for _, n := range v.nodes(c) {
-		s := n.value()
+		s := c.run.valueOf(n)
 		if values.any = s; values.texts[s] {
 			continue
 		}
@@ -140,7 +140,7 @@ func (x *xpathComparison) ofPairs(c *xpathContext) (truth bool) {
 		return false
 	}
 	eachNode(left, c, func(n xpathNode) bool {
-		s := n.value()
+		s := c.run.valueOf(n)
 		switch op {
 		case "=":
 			truth = values.texts[s]

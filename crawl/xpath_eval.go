@@ -69,6 +69,9 @@ type xpathRun struct {
 	found  map[*xpathPath][]xpathNode  // what absolute paths give, which is the same wherever they are asked
 	values map[*xpathPath]*xpathValues // and their values
 	res    map[string]*regexp.Regexp   // patterns that are no constants
+	looked int                         // nodes that were looked at
+	limits xpathLimits
+	sides  map[xpathSideKey]*xpathSide // what steps find beside nodes
 }
 
 func (r *xpathRun) root(n xpathNode) *html.Node {
@@ -134,6 +137,15 @@ func firstNode(v xpathValue, c *xpathContext) (first xpathNode, ok bool) {
 			return false
 		})
 		return first, ok
+	}
+	if p, ok := pieceOf(v, c); ok {
+		if p.first > p.last {
+			return xpathNode{}, false
+		}
+		if p.backward {
+			return p.node(p.last), true
+		}
+		return p.node(p.first), true
 	}
 	if nodes := v.nodes(c); len(nodes) > 0 {
 		return nodes[0], true
@@ -270,6 +282,12 @@ type xpathPred struct {
 	number bool // it is the position
 	k      int  // which is this, 0 if that is found out only when it is evaluated
 	last   bool // it is [last()]
+
+	ranged  bool // it leaves those from one place to another, by comparing the position
+	op      string
+	bound   xpathValue // with this
+	bounded bool       // none behind upTo is left, however many there are
+	upTo    int
 }
 
 func (p *xpathPred) matches(c *xpathContext) bool {
@@ -289,6 +307,7 @@ type xpathStep struct {
 
 	positions bool // what the predicates choose depends on places
 	sizes     bool // and on how many there are
+	lead      int  // how many predicates come before the first that does
 }
 
 // An xpathPath is a location path, or a value with predicates or steps after it.
@@ -314,6 +333,7 @@ func (p *xpathPath) plan() {
 			s.positions = s.positions || pred.uses.position || pred.uses.last
 			s.sizes = s.sizes || pred.uses.last
 		}
+		s.findLead()
 		if s.axis == axisSelf && s.test.kind == testNode && len(s.preds) == 0 && len(written) > 1 && (i > 0 || len(written) > i+1) {
 			continue
 		}
@@ -343,7 +363,8 @@ func (p *xpathPath) plan() {
 			p.chain = p.chain && i == 0
 			below = true
 		default:
-			p.chain = p.chain && i == 0 && !s.axis.backward()
+			p.chain = p.chain && i == 0
+			p.ordered = p.ordered && !s.axis.backward()
 			below = true
 		}
 	}
@@ -459,49 +480,61 @@ func (s *xpathStep) from(r *xpathRun, n xpathNode, yield func(xpathNode) bool) b
 		return s.deep(r, []xpathNode{n}, yield)
 	case s.axis == axisAttribute && n.attr >= 0:
 		return true
+	}
+	if p, ok := r.piece(s, n); ok {
+		return p.choose(r, yield)
+	}
+	switch {
 	case s.sizes:
 		return s.fromAll(r, n, yield)
 	case len(s.preds) == 0 && s.axis == axisAttribute:
 		return s.attributes(r, n, yield)
 	case len(s.preds) == 0:
-		return s.axis.each(n, func(n xpathNode) bool { return !s.test.matches(n) || yield(n) })
+		return s.each(r, n, func(n xpathNode) bool { return r.look() && (!s.test.matches(n) || yield(n)) })
 	case !s.positions && s.axis != axisAttribute:
 		c := &xpathContext{run: r, inner: true}
-		return s.axis.each(n, func(n xpathNode) bool { return !s.chooses(c, n) || yield(n) })
+		return s.each(r, n, func(n xpathNode) bool { return r.look() && (!s.chooses(c, n, s.preds) || yield(n)) })
 	}
-	counts := make([]int, len(s.preds))
-	c := &xpathContext{run: r, inner: true}
-	going := true
-	next := func(n xpathNode) bool {
-		over := false // nothing that comes can be what a predicate [k] wants
-		c.node = n
-		for i, p := range s.preds {
-			counts[i]++
-			if c.pos = counts[i]; !p.matches(c) {
-				return true
-			}
-			over = over || p.k > 0
-		}
-		going = yield(n)
-		return going && !over
-	}
+	next, going := counting(r, s.preds, yield)
 	if s.axis == axisAttribute {
 		s.attributes(r, n, next)
 	} else {
-		s.axis.each(n, func(n xpathNode) bool { return !s.test.matches(n) || next(n) })
+		s.each(r, n, func(n xpathNode) bool { return r.look() && (!s.test.matches(n) || next(n)) })
 	}
-	return going
+	return *going
 }
 
-// chooses reports whether a step whose predicates do not count takes a node. It changes c.
-func (s *xpathStep) chooses(c *xpathContext, n xpathNode) bool {
+// counting yields those of which predicates are true that do not ask how many there are: next is given all, and reports false when it needs no more of them.
+func counting(r *xpathRun, preds []*xpathPred, yield func(xpathNode) bool) (next func(xpathNode) bool, going *bool) {
+	counts := make([]int, len(preds))
+	c := &xpathContext{run: r, inner: true}
+	going = new(bool)
+	*going = true
+	return func(n xpathNode) bool {
+		over := false // nothing that comes can be what one of them wants
+		c.node = n
+		for i, p := range preds {
+			counts[i]++
+			c.pos = counts[i]
+			over = over || p.bounded && c.pos >= p.upTo
+			if !p.matches(c) {
+				return !over
+			}
+		}
+		*going = yield(n)
+		return *going && !over
+	}, going
+}
+
+// chooses reports whether a step takes a node by its test and predicates that do not count. It changes c.
+func (s *xpathStep) chooses(c *xpathContext, n xpathNode, preds []*xpathPred) bool {
 	if !s.test.matches(n) {
 		return false
 	}
-	if c.node = n; len(s.preds) == 1 {
-		return truthOf(s.preds[0].expr, c)
+	if c.node = n; len(preds) == 1 {
+		return truthOf(preds[0].expr, c)
 	}
-	for _, p := range s.preds {
+	for _, p := range preds {
 		if !truthOf(p.expr, c) {
 			return false
 		}
@@ -528,13 +561,16 @@ func (s *xpathStep) attributes(r *xpathRun, n xpathNode, yield func(xpathNode) b
 func (s *xpathStep) fromAll(r *xpathRun, n xpathNode, yield func(xpathNode) bool) bool {
 	var all []xpathNode
 	preds := s.preds
+	passed := 0
 	if preds[0].last && s.axis.eachFromEnd(n, func(n xpathNode) bool {
-		if s.test.matches(n) {
+		if passed++; s.test.matches(n) {
 			all = append(all, n)
 		}
-		return len(all) == 0
+		return len(all) == 0 && r.look()
 	}) {
-		preds = preds[1:]
+		if preds = preds[1:]; s.axis.beside() {
+			r.passed(s, n, passed)
+		}
 	} else {
 		add := func(n xpathNode) bool {
 			all = append(all, n)
@@ -543,7 +579,7 @@ func (s *xpathStep) fromAll(r *xpathRun, n xpathNode, yield func(xpathNode) bool
 		if s.axis == axisAttribute {
 			s.attributes(r, n, add)
 		} else {
-			s.axis.each(n, func(n xpathNode) bool { return !s.test.matches(n) || add(n) })
+			s.each(r, n, func(n xpathNode) bool { return r.look() && (!s.test.matches(n) || add(n)) })
 		}
 	}
 	for _, n := range filterNodes(r, all, preds) {
@@ -584,11 +620,21 @@ func (s *xpathStep) apply(r *xpathRun, at []xpathNode) []xpathNode {
 		return found
 	case attributes || s.positions || s.axis == axisParent:
 		most := 1 << 16
+		var sides []*xpathSide
 		for _, n := range at {
+			if p, ok := r.piece(s, n); ok && len(p.rest) == 0 {
+				if p.mark() {
+					sides = append(sides, p.xpathSide)
+				}
+				continue
+			}
 			if s.from(r, n, add); len(found) > most { // many of them many times over
 				found = xpathOrder(found)
 				most = 2*len(found) + 1<<16
 			}
+		}
+		for _, side := range sides {
+			side.marked(add)
 		}
 		return xpathOrder(found)
 	}
@@ -621,7 +667,7 @@ func (s *xpathStep) apply(r *xpathRun, at []xpathNode) []xpathNode {
 				return false
 			}
 			passed[n.Node] = true
-			return !s.chooses(c, n) || add(n)
+			return r.look() && (!s.chooses(c, n, s.preds) || add(n))
 		})
 	}
 	return xpathOrder(found)
@@ -648,7 +694,7 @@ func (s *xpathStep) below(r *xpathRun, at []xpathNode, yield func(xpathNode) boo
 			if len(at) > 0 && at[0].Node == n {
 				at = at[1:]
 			}
-			if found := (xpathNode{n, -1}); s.chooses(c, found) {
+			if found := (xpathNode{n, -1}); r.look() && s.chooses(c, found, s.preds) {
 				yield(found)
 			}
 		}
@@ -673,7 +719,7 @@ func (s *xpathStep) children(r *xpathRun, at []xpathNode, yield func(xpathNode) 
 			o.next, o.last = c.NextSibling, c
 			switch {
 			case !s.positions:
-				if found := (xpathNode{c, -1}); s.chooses(context, found) {
+				if found := (xpathNode{c, -1}); r.look() && s.chooses(context, found, s.preds) {
 					yield(found)
 				}
 			case len(o.chosen) > 0 && o.chosen[0].Node == c:

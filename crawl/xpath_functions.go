@@ -64,10 +64,10 @@ func (f *xpathCall) truth(c *xpathContext) bool {
 var xpathFunctions = map[string]xpathFunction{
 	"last":     {number: func(c *xpathContext, _ []xpathValue) float64 { return float64(c.size) }},
 	"position": {number: func(c *xpathContext, _ []xpathValue) float64 { return float64(c.pos) }},
-	"count":    {least: 1, most: 1, nodes: 1, number: func(c *xpathContext, args []xpathValue) float64 { return float64(len(args[0].nodes(c))) }},
+	"count":    {least: 1, most: 1, nodes: 1, number: func(c *xpathContext, args []xpathValue) float64 { return float64(countOf(args[0], c)) }},
 	"sum": {least: 1, most: 1, nodes: 1, number: func(c *xpathContext, args []xpathValue) (sum float64) {
 		for _, n := range args[0].nodes(c) {
-			sum += parseNumber(n.value())
+			sum += parseNumber(c.run.valueOf(n))
 		}
 		return sum
 	}},
@@ -134,7 +134,7 @@ var xpathFunctions = map[string]xpathFunction{
 	"string-join": {least: 2, most: 2, nodes: 1, text: func(c *xpathContext, args []xpathValue) string {
 		var all []string
 		for _, n := range args[0].nodes(c) {
-			all = append(all, n.value())
+			all = append(all, c.run.valueOf(n))
 		}
 		return strings.Join(all, textOf(args[1], c))
 	}},
@@ -156,7 +156,7 @@ var xpathFunctions = map[string]xpathFunction{
 	"set:distinct": {least: 1, most: 1, nodes: 1, set: func(c *xpathContext, args []xpathValue) []xpathNode {
 		seen := make(map[string]bool)
 		return chosenOf(args[0].nodes(c), func(n xpathNode) bool {
-			v := n.value()
+			v := c.run.valueOf(n)
 			defer func() { seen[v] = true }()
 			return !seen[v]
 		})
@@ -292,7 +292,7 @@ func withIDs(c *xpathContext, args []xpathValue) []xpathNode {
 	}
 	if args[0].kind() == xpathNodes {
 		for _, n := range args[0].nodes(c) {
-			want(n.value())
+			want(c.run.valueOf(n))
 		}
 	} else {
 		want(textOf(args[0], c))

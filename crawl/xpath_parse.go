@@ -401,6 +401,7 @@ func (p *xpathParser) predicates() ([]*xpathPred, error) {
 		}
 		call, ok := x.(*xpathCall)
 		pred.last = ok && call.name == "last"
+		pred.findRange()
 		preds = append(preds, pred)
 	}
 	return preds, nil

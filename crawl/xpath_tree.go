@@ -173,6 +173,13 @@ var xpathAxes = map[string]xpathAxis{
 
 func (a xpathAxis) backward() bool { return axisAncestor <= a && a <= axisPrecedingSibling }
 
+// beside reports whether it is one on which nodes stand that are neither below a node nor what it stands in.
+func (a xpathAxis) beside() bool {
+	return a == axisFollowing || a == axisFollowingSibling || a == axisPreceding || a == axisPrecedingSibling
+}
+
+func (a xpathAxis) ofSiblings() bool { return a == axisFollowingSibling || a == axisPrecedingSibling }
+
 // each yields the nodes of an axis, in its order. It reports false if yield has.
 func (a xpathAxis) each(n xpathNode, yield func(xpathNode) bool) bool {
 	of := func(n *html.Node) bool { return yield(xpathNode{n, -1}) }

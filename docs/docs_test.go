@@ -1,14 +1,14 @@
 //go:build unix
 
-// Package docs_test holds the pages of this folder to what they say: their Go code compiles, their commands run and print what stands below them, their links lead
-// somewhere, and the settings that they name exist.
+// Package docs_test holds the pages of this folder to what they say: their Go code compiles and runs, their commands run and print what stands below them, their links
+// lead somewhere, and the settings that they name exist.
 //
 // The first word behind a fence is the language, the others say what the test does with the block:
 //
-//	go            a complete file
-//	go callback   statements in a callback, with ctx, r and out
-//	go body       statements in a function, with ctx, spider and settings
-//	go decls      declarations
+//	go                 a complete program
+//	go callback NAME   statements in a callback, with ctx, r and out
+//	go body NAME       statements in a function, with ctx, spider and settings
+//	go decls           declarations
 //	go NAME       a file that is written into the session's folder
 //	diff NAME     changes of such a file: lines with + are added to what stands around them
 //	yaml          a settings file, or a part of one
@@ -17,8 +17,10 @@
 //	sh background commands that run until the end of the session; sh kill: until they have made a few items. They are killed then
 //	sh s3         commands that need a server for S3
 //	sh install, sh network   commands that are not run; sh fails: commands that end with an error
-//	go shown      is not compiled: another library
+//	go colly      is compiled in testdata/bench, where that library is
 //	text          what the commands above it print: … stands for anything, on a line of its own for any lines
+//
+// What runs the Go code of a page is its frame, testdata/frames/PAGE.go: see fragments_test.go.
 package docs_test
 
 import (
@@ -67,6 +69,43 @@ func (b block) has(word string) bool { return slices.Contains(b.info, word) }
 
 func (b block) String() string { return b.page + ":" + strconv.Itoa(b.line) }
 
+// first is how notRun calls a block: by its page and first line.
+func (b block) first() string {
+	line, _, _ := strings.Cut(b.text, "\n")
+	return b.page + ": " + line
+}
+
+// notRun are the blocks that are not run here, all of them, and why.
+var notRun = map[string]string{
+	"tutorial.md: git clone https://github.com/tulle-go/tulle":                 "it needs a network; what follows runs in a folder that has the tree at hand",
+	"selectors.md: tulle shell https://quotes.toscrape.com/":                   "it needs a network, and somebody who types",
+	"browser.md: tulle fetch --render --wait-for article https://example.com/": "it needs a network, and a browser: the frame renders a page, where there is one",
+	"deploying.md: CGO_ENABLED=0 go build -o mycrawler .":                      "without cgo everything is built anew, for minutes",
+	"deploying.md: [Unit]": "a file of systemd's",
+	"deploying.md: 15 2 * * * cd /srv/mycrawler && /usr/local/bin/mycrawler crawl books --job jobs/$(date +\\%F) -O export/$(date +\\%F).jsonl --log-file crawl.log": "a file of cron's",
+	"deploying.md: FROM golang:1.26 AS build": "a file of Docker's",
+	"coming-from-colly.md: package main":      "testdata/bench runs it, beside Colly's",
+	"coming-from-colly.md: c := colly.NewCollector(colly.AllowedDomains(\"books.toscrape.com\"), colly.Async(true))": "testdata/bench runs it, beside ours",
+}
+
+// TestNotRun holds the table of what is not run against the pages.
+func TestNotRun(t *testing.T) {
+	t.Parallel()
+	_, blocks := pages(t)
+	found := map[string]string{}
+	for _, page := range blocks {
+		for _, b := range page {
+			switch {
+			case b.lang == "sh" && (b.has("install") || b.has("network")), b.lang == "go" && (len(b.info) == 0 || b.has("colly")):
+			case slices.Contains([]string{"go", "sh", "yaml", "diff", "text", "python"}, b.lang):
+				continue
+			}
+			found[b.first()] = notRun[b.first()]
+		}
+	}
+	require.Equal(t, notRun, found)
+}
+
 // pages are all pages, by name, and their blocks.
 func pages(t *testing.T) (texts map[string]string, blocks map[string][]block) {
 	t.Helper()
@@ -104,7 +143,7 @@ func build(t *testing.T) (program, checkout string) {
 	checkout, err := filepath.Abs("..")
 	require.NoError(t, err)
 	program = filepath.Join(t.TempDir(), "tulle")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../cmd/tulle").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-w", "-o", program, "../cmd/tulle").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return program, checkout
 }
@@ -127,16 +166,7 @@ var packages = func() map[string]string {
 	return all
 }()
 
-// known are declarations that fragments may use: what a reader has seen, or can think of.
-var known = map[string]string{
-	"Book": "type Book struct {\n\tURL, Title string\n\tPrice float64\n\tTags []string\n\tImageURLs []string `json:\"image_urls\"`\n" +
-		"\tImages []crawl.File `json:\"images\"`\n}\n",
-	"parseList": "func parseList(ctx context.Context, r *crawl.Response, out *crawl.Out) error { return nil }\n",
-	"parseBook": "func parseBook(ctx context.Context, r *crawl.Response, out *crawl.Out) error { return nil }\n",
-	"books":     "func books(args map[string]string) (*crawl.Spider, error) { return nil, nil }\n",
-}
-
-// TestPages compiles the Go code of all pages, runs the commands of each, and holds what they print against the page.
+// TestPages runs the Go code of all pages, and the commands of each, and holds what they print against the page.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -146,10 +176,10 @@ func TestPages(t *testing.T) {
 	_, blocks := pages(t)
 	t.Run("Go", func(t *testing.T) {
 		t.Parallel()
-		compile(t, program, checkout, blocks)
+		fragments(t, program, checkout, blocks)
 	})
 	for name, page := range blocks {
-		if !slices.ContainsFunc(page, func(b block) bool { return b.lang == "sh" || b.lang == "yaml" }) {
+		if !slices.ContainsFunc(page, func(b block) bool { return slices.Contains([]string{"sh", "yaml", "python"}, b.lang) }) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -164,31 +194,6 @@ func TestPages(t *testing.T) {
 			}
 		})
 	}
-}
-
-// compile has go vet look at every block of Go that is not a file of a session.
-func compile(t *testing.T, program, checkout string, blocks map[string][]block) {
-	t.Helper()
-	dir := t.TempDir()
-	run(t, dir, program, "startproject", "pages", ".", "--replace", checkout)
-	n := 0
-	for name, page := range blocks {
-		for _, b := range page {
-			if b.lang != "go" || b.has("shown") || len(b.info) > 0 && strings.Contains(b.info[0], ".") {
-				continue
-			}
-			source, file := complete(t, b), "page.go"
-			if strings.Contains(source, "*testing.T") {
-				file = "page_test.go"
-			}
-			at := filepath.Join(dir, strings.TrimSuffix(name, ".md")+"-"+strconv.Itoa(b.line))
-			require.NoError(t, os.Mkdir(at, 0o755))
-			require.NoError(t, os.WriteFile(filepath.Join(at, file), []byte(source), 0o644))
-			n++
-		}
-	}
-	require.Positive(t, n)
-	run(t, dir, "go", "vet", "-unreachable=false", "./...")
 }
 
 // TestFormat holds the Go code of all pages against gofmt. -update formats it.
@@ -224,50 +229,6 @@ func run(t *testing.T, dir string, args ...string) {
 	require.NoError(t, err, "%s\n%s", strings.Join(args, " "), out)
 }
 
-// complete makes a file of a block: lines keep their numbers on the page.
-func complete(t *testing.T, b block) string {
-	t.Helper()
-	line := "//line " + b.page + ":" + strconv.Itoa(b.line+1) + "\n"
-	var source string
-	switch {
-	case len(b.info) == 0:
-		require.True(t, strings.Contains("\n"+b.text, "\npackage "), "%v: no file: say go callback, go body or go decls", b)
-		return line + b.text
-	case b.has("callback"):
-		source = "func _(ctx context.Context, r *crawl.Response, out *crawl.Out) error {\n" + line + b.text + "return nil\n}\n"
-	case b.has("body"):
-		source = "func _(ctx context.Context, spider *crawl.Spider, settings crawl.Settings) error {\n" + line + b.text + "return nil\n}\n"
-	case b.has("decls"):
-		source = line + b.text
-	default:
-		require.Fail(t, "unknown words behind go", "%v: %v", b, b.info)
-	}
-	const head = "package page\n"
-	declared := ""
-	for name := range unresolved(t, b, head+source) {
-		declared += known[name]
-	}
-	imports := ""
-	for name := range unresolved(t, b, head+declared+source) {
-		if path := packages[name]; path != "" {
-			imports += "import " + strconv.Quote(path) + "\n"
-		}
-	}
-	return head + imports + declared + source
-}
-
-// unresolved are the names that a file uses and does not declare.
-func unresolved(t *testing.T, b block, source string) map[string]bool {
-	t.Helper()
-	f, err := parser.ParseFile(token.NewFileSet(), "", source, 0)
-	require.NoError(t, err, "%v", b)
-	names := map[string]bool{}
-	for _, id := range f.Unresolved {
-		names[id.Name] = true
-	}
-	return names
-}
-
 // A session is a shell whose commands are those of a page.
 type session struct {
 	dir   string
@@ -288,15 +249,16 @@ func newSession(t *testing.T, program, checkout string) *session {
 	}
 	bin := filepath.Join(s.state, "bin")
 	require.NoError(t, os.Mkdir(bin, 0o755))
-	script := "#!/bin/sh\nif [ \"$*\" = site ]; then set -- site --addr " + s.addrs["127.0.0.1:8000"] + "; fi\nexec " + program + " \"$@\"\n"
+	// The checkout has its own path, not that of a link in this session's folder: the go command would build all of it anew.
+	script := "#!/bin/sh\nif [ \"$*\" = site ]; then set -- site --addr " + s.addrs["127.0.0.1:8000"] + "; fi\n" +
+		"if [ \"$1 $3 $4\" = \"startproject --replace tulle\" ]; then set -- \"$1\" \"$2\" --replace '" + checkout + "'; fi\nexec " + program + " \"$@\"\n"
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "tulle"), []byte(script), 0o755)) //nolint:gosec // it is a program
 	if server := os.Getenv("TULLE_TEST_S3"); server != "" {
 		s.s3 = true
 		require.NoError(t, os.Symlink(server, filepath.Join(bin, "versitygw")))
 	}
-	require.NoError(t, os.Symlink(checkout, filepath.Join(s.dir, "tulle"))) // what git clone makes
 	// On a terminal the log has warnings only.
-	environ := "export PATH=" + bin + ":$PATH TULLE_LOG_LEVEL=warn GOPROXY=off GOFLAGS=-mod=readonly GOWORK=off LC_ALL=C TERM=dumb\n" +
+	environ := "export PATH=" + bin + ":$PATH TULLE_LOG_LEVEL=warn GOPROXY=off GOFLAGS='-mod=readonly -ldflags=-w' GOWORK=off LC_ALL=C TERM=dumb\n" +
 		"unset AWS_REGION AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3\n"
 	require.NoError(t, os.WriteFile(filepath.Join(s.state, "env"), []byte(environ), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(s.state, "cwd"), []byte(s.dir), 0o644))
@@ -347,6 +309,8 @@ func (s *session) do(t *testing.T, b block, printed string) {
 		c := exec.CommandContext(t.Context(), s.tulle, "settings", "--config", name)
 		out, err := c.CombinedOutput()
 		require.NoError(t, err, "%v\n%s", b, out)
+	case b.lang == "python":
+		python(t, b)
 	case b.lang != "sh", b.has("install"), b.has("network"), b.has("s3") && !s.s3:
 	case b.has("background"):
 		s.start(t, b, printed)
@@ -445,6 +409,7 @@ func (s *session) patch(t *testing.T, b block) {
 // expected is the pattern of what stands on a page.
 func expected(text string) *regexp.Regexp {
 	pattern := regexp.QuoteMeta(strings.TrimSpace(text))
+	pattern = regexp.MustCompile(`\n…$`).ReplaceAllString(pattern, `(?s:(\n.*)?)`)
 	pattern = regexp.MustCompile(`(?m)^…$\n?`).ReplaceAllString(pattern, "(?s:.*)")
 	pattern = strings.ReplaceAll(pattern, "…", ".*")
 	return regexp.MustCompile("^" + pattern + "$")
@@ -489,6 +454,121 @@ func anchors(text string) []string {
 		all = append(all, strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
 	}
 	return all
+}
+
+// inline is code within a sentence or a table.
+var inline = regexp.MustCompile("`[^`\n]+`")
+
+// theirs is the column of a table that has what another framework calls it.
+var theirs = regexp.MustCompile(`(?m)^\| .*? \|`)
+
+// prefixes are what stands before a dot on a page, and the package, or the type of package crawl, whose name stands behind it.
+var prefixes = map[string]string{
+	"out": "Out", "r": "Response", "env": "Env", "Settings": "Settings", "Spider": "Spider", "Request": "Request", "Knobs": "Knobs", "Trace": "Trace", "Parts": "Parts",
+	"Robots": "RobotsSettings", "Depth": "DepthSettings",
+}
+
+// TestNames looks whether there is what pages name within their sentences: crawl.Get, Spider.Errback, out.Follow, --job.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	names := map[string]bool{} // package.Name, and Type.Name of package crawl
+	for name, path := range packages {
+		if rest, ok := strings.CutPrefix(path, "github.com/tulle-go/tulle/"); ok {
+			exported(t, name, "../"+rest, names)
+		}
+	}
+	flags := ""
+	files, err := filepath.Glob("../cmd/*.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		if !strings.HasSuffix(file, "_test.go") {
+			flags += read(t, file)
+		}
+	}
+	texts, _ := pages(t)
+	name, flag := regexp.MustCompile(`\b(\w+)\.([A-Z]\w*)`), regexp.MustCompile(`(?:^|[ `+"`"+`])--([a-z][a-z-]+)`)
+	n := 0
+	for page, text := range texts {
+		if strings.HasPrefix(page, "coming-from-") {
+			text = theirs.ReplaceAllString(text, "|")
+		}
+		for _, code := range inline.FindAllString(text, -1) {
+			for _, m := range name.FindAllStringSubmatch(code, -1) {
+				prefix := m[1]
+				if of, ok := prefixes[prefix]; ok {
+					prefix = of
+				} else if !strings.HasPrefix(packages[prefix], "github.com/tulle-go/") {
+					continue
+				}
+				require.True(t, names[prefix+"."+m[2]], "%s: %s: there is no %s in %s", page, code, m[2], prefix)
+				n++
+			}
+		}
+		for _, line := range strings.Split(text, "\n") {
+			if strings.Contains(line, "scrapy ") || strings.Contains(line, "versitygw") || strings.HasPrefix(line, "COPY ") {
+				continue // another program's
+			}
+			for _, m := range flag.FindAllStringSubmatch(line, -1) {
+				require.True(t, strings.Contains(flags, "\""+m[1]+"\""), "%s: no command has a flag --%s", page, m[1])
+				n++
+			}
+		}
+	}
+	require.Greater(t, n, 100)
+}
+
+// exported adds what a package exports; of package crawl also what its types have.
+func exported(t *testing.T, name, dir string, names map[string]bool) {
+	t.Helper()
+	files, err := filepath.Glob(dir + "/*.go")
+	require.NoError(t, err)
+	require.NotEmpty(t, files, dir)
+	member := func(of string, id *ast.Ident) {
+		if name == "crawl" {
+			names[of+"."+id.Name] = true
+		}
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		for _, d := range f.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if d.Recv == nil {
+					names[name+"."+d.Name.Name] = true
+					continue
+				}
+				of := d.Recv.List[0].Type
+				if star, ok := of.(*ast.StarExpr); ok {
+					of = star.X
+				}
+				if id, ok := of.(*ast.Ident); ok {
+					member(id.Name, d.Name)
+				}
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					switch spec := spec.(type) {
+					case *ast.ValueSpec:
+						for _, id := range spec.Names {
+							names[name+"."+id.Name] = true
+						}
+					case *ast.TypeSpec:
+						names[name+"."+spec.Name.Name] = true
+						if of, ok := spec.Type.(*ast.StructType); ok {
+							for _, field := range of.Fields.List {
+								for _, id := range field.Names {
+									member(spec.Name.Name, id)
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	}
 }
 
 var dotted = regexp.MustCompile("`([a-z_0-9]+(?:\\.[a-z_0-9]+)+)(?:=[^`]*)?`")

@@ -37,7 +37,7 @@ func (b *bodies) readOn(req *crawl.Request, part *crawl.Part, r io.Reader, size 
 	if k := req.Knob().MaxSize; k != 0 {
 		most = k
 	}
-	if cut && (most <= 0 || size <= most) {
+	if cut && (most <= 0 || size <= most) || req.Knob().StopAfter > 0 {
 		size = -1
 	}
 	body, left, err := b.spool.ReadOn(part, r, size, most)

@@ -39,10 +39,24 @@ type dialer struct {
 	toProxy dialFunc // connect without the guard
 	routes  routes
 	tls     *tls.Config
-
-	mu   sync.Mutex
-	open map[io.Closer]struct{} // Guarded by mu: connections, and those that are being made. nil once closed.
+	*opened
 }
+
+// from is a dialer whose connections come from another address of this machine. They end with d's.
+func (d *dialer) from(connect, toProxy dialFunc) *dialer {
+	c := *d
+	c.connect, c.toProxy, c.tls = connect, toProxy, d.tls.Clone()
+	c.tls.ClientSessionCache = tls.NewLRUClientSessionCache(0) // a session would tell the host that two addresses are one
+	return &c
+}
+
+// opened are connections, and those that are being made.
+type opened struct {
+	mu  sync.Mutex
+	all map[io.Closer]struct{} // Guarded by mu. nil once closed.
+}
+
+func newOpened() *opened { return &opened{all: make(map[io.Closer]struct{})} }
 
 // dial connects to where addr leads.
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -64,7 +78,7 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: raw, dialer: d}
+	c := &conn{Conn: raw, opened: d.opened}
 	if !d.add(c) {
 		_ = raw.Close()
 		return nil, crawl.ErrStopping
@@ -99,40 +113,40 @@ func (d *dialer) handshake(ctx context.Context, network, addr string, protos []s
 	return c, nil
 }
 
-func (d *dialer) add(c io.Closer) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.open == nil {
+func (o *opened) add(c io.Closer) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.all == nil {
 		return false
 	}
-	d.open[c] = struct{}{}
+	o.all[c] = struct{}{}
 	return true
 }
 
-func (d *dialer) remove(c io.Closer) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.open, c)
+func (o *opened) remove(c io.Closer) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.all, c)
 }
 
-func (d *dialer) close() {
-	d.mu.Lock()
-	open := d.open
-	d.open = nil
-	d.mu.Unlock()
-	for c := range open {
+func (o *opened) close() {
+	o.mu.Lock()
+	all := o.all
+	o.all = nil
+	o.mu.Unlock()
+	for c := range all {
 		_ = c.Close()
 	}
 }
 
-// conn tells its dialer when it is closed.
+// conn is taken off the open ones when it is closed.
 type conn struct {
 	net.Conn
-	dialer *dialer
+	opened *opened
 }
 
 func (c *conn) Close() error {
-	c.dialer.remove(c)
+	c.opened.remove(c)
 	return c.Conn.Close()
 }
 

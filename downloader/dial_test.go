@@ -72,6 +72,22 @@ func TestConnectTo(t *testing.T) {
 	}
 }
 
+// TestDialPanics has a Download.Dial that panics: each request fails of it, and the process lives.
+func TestDialPanics(t *testing.T) {
+	t.Parallel()
+	d := newDownloader(t, func(s *crawl.Settings) {
+		s.Download.Dial = func(context.Context, string, string) (net.Conn, error) { panic("oh no") }
+	})
+	for _, u := range []string{"http://a.example/", "https://b.example/"} {
+		_, err := fetch(t, d, crawl.Get(u))
+		failed := requireKind(t, crawl.KindRequest, err)
+		var p *crawl.PanicError
+		require.ErrorAs(t, failed, &p)
+		require.ErrorContains(t, failed, "download.dial: panic: oh no")
+		require.Contains(t, string(p.Stack), "dial_test.go")
+	}
+}
+
 func TestConnectToKeepsTheHost(t *testing.T) {
 	t.Parallel()
 	hosts := make(chan string, 1)

@@ -22,10 +22,15 @@
 //   - the limits of the body (body.go): a small one goes into memory, a large one into the spool, one that is too large is abandoned where that shows, if
 //     its length was announced before its first byte. Bodies are read to the end, so connections are used again;
 //   - for each proxy a transport of its own (proxy.go), chosen by [crawl.Proxy]: no connection of one ever serves another, or a request without;
+//   - for each Knobs.BindAddress likewise (bind.go);
 //   - what is left of a transfer that broke off, for the next attempt of the same request (resume.go);
 //   - a check of what cannot be sent, and of answers that nobody asked for (http.go).
 //
 // What is passed in the values of a context does not reach net/http: httptrace sees nothing here.
+//
+// A connection that was used before may be closed by its server at the moment of the next request. net/http then asks once more by itself, on another connection, if no byte
+// of an answer has come and the request is one that may be repeated (GET, HEAD, OPTIONS, TRACE, or none of it was written): so one attempt can be two requests to the server,
+// without a delay between them, and counts as one here. idleTimeout makes it rare.
 //
 // net/http refuses a response with a header line that has no colon, and more than 256 KiB of headers; there, browsers and Scrapy differ.
 //
@@ -35,7 +40,8 @@
 // the answer to a GET without a Range of its own, has a strong ETag, or a Last-Modified and no ETag, does not say Accept-Ranges: none, and if the request has retries
 // left. The next attempt asks for the rest (Range and If-Range). What it gets, if it is the rest of the same version, is appended, and the response is the one that the whole
 // would have been, with the flag "resumed"; downloader/resumed_count counts them. If it is something else it is thrown away, and the whole is asked for at once: two versions
-// never meet in one file. A 5xx or a 429 in between changes nothing.
+// never meet in one file. A 5xx or a 429 in between changes nothing. Nor do two users: a part is for requests with the same Authorization, CookieJar and cookies of their
+// own; what a jar has learned meanwhile does not matter.
 //
 // An attempt that gets ahead by 1 MiB and a hundredth of the whole does not use up one of Retry.Times (DownloadError.Progress). Download.Timeout is for each attempt, so a
 // file that takes longer arrives in several, if its server has ranges. Download.MaxSize is for the whole.
@@ -53,7 +59,7 @@
 //	dns         the host's name was not found
 //	tls         the certificate or the handshake was bad
 //	connection  the connection broke before the headers were in, what came was not HTTP, or it was a 101 or 206 that nobody had asked for; or an HTTP/2 server
-//	            sent five connections away without looking at the request
+//	            sent five connections away without looking at the request, or refused it twice on one
 //	truncated   after the headers, the connection broke or the chunks were malformed; Download.AllowTruncated accepts what came before, with the
 //	            flag "truncated"
 //	too-large   the body is larger than Download.MaxSize or the request's own: the error wraps crawl.ErrBodyTooLarge
@@ -61,7 +67,8 @@
 //	            "download_stopped" and "truncated"
 //	proxy       the proxy was not reached, wants other credentials, or does not let the request through. That it did not reach the host is of the kinds above
 //	not-public  Download.PublicOnly is on, and the address is not public
-//	request     it cannot be sent: no host, an unknown scheme, a control character, no such file
+//	request     it cannot be sent: no host, an unknown scheme, a control character, no such file, a bind address that this machine has not or that no connection
+//	            to the host can come from
 //
 // If the caller's context has ended, the error is that context's, wrapped, and no DownloadError: nothing failed. If a body could not be written to
 // the spool, it is the disk's error.

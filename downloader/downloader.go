@@ -99,8 +99,8 @@ func (d *Downloader) render(ctx context.Context, req *crawl.Request) (*crawl.Res
 	switch scheme := req.URL.Scheme; {
 	case d.renderer == nil:
 		return nil, failed(req, crawl.KindRequest, errors.New("this program renders nothing: Settings.Parts.Renderer is nil (downloader/browser.Open)"))
-	case crawl.Proxy(ctx) != nil:
-		return nil, failed(req, crawl.KindRequest, errors.New("pages are not rendered through a proxy: set the request's Proxy to direct"))
+	case req.Knob().BindAddress != "":
+		return nil, failed(req, crawl.KindRequest, errors.New("a page is not rendered from a bind address of its own: download.bind_address is for all of them"))
 	case scheme != "http" && scheme != "https":
 		return nil, failed(req, crawl.KindRequest, fmt.Errorf("only http and https pages are rendered, not %s", scheme))
 	}

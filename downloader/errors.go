@@ -23,7 +23,7 @@ func address(req *crawl.Request) string {
 		return ""
 	}
 	const enough = 100
-	s := req.URL.Redacted()
+	s := crawl.Redacted(req.URL)
 	if req.URL.Scheme == "data" && len(s) > enough {
 		return s[:enough] + "..."
 	}
@@ -55,6 +55,12 @@ func (e *tlsError) Unwrap() error { return e.err }
 func kindOf(err error) crawl.Kind {
 	if _, ok := errors.AsType[*notPublicError](err); ok {
 		return crawl.KindNotPublic
+	}
+	if e, ok := errors.AsType[*bindError](err); ok {
+		return e.kind()
+	}
+	if _, ok := errors.AsType[*crawl.PanicError](err); ok {
+		return crawl.KindRequest // no host is to blame
 	}
 	if waited, ok := errors.AsType[interface {
 		error

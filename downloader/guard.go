@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -119,28 +120,25 @@ func (g *guard) control(_ context.Context, _, address string, _ syscall.RawConn)
 	return g.check(at.Addr())
 }
 
-// dials are how connections are made: those to hosts are guarded, those to proxies, which the operator has chosen, are not.
-func (g *guard) dials(s *crawl.DownloadSettings) (toHost, toProxy dialFunc, err error) {
+// dials are how connections are made, from one address of this machine, or from any if that is zero: those to hosts are guarded, those to proxies, which the operator has
+// chosen, are not.
+func (g *guard) dials(s *crawl.DownloadSettings, from netip.AddrPort) (toHost, toProxy dialFunc) {
 	if s.Dial != nil {
+		own := calm(s.Dial)
 		if g == nil {
-			return s.Dial, s.Dial, nil
+			return own, own
 		}
-		return g.watch(s.Dial), s.Dial, nil
+		return g.watch(own), own
 	}
 	d := &net.Dialer{}
-	if s.BindAddress != "" {
-		ip, err := netip.ParseAddr(s.BindAddress)
-		if err != nil {
-			return nil, nil, fmt.Errorf("download.bind_address %q: want an address of this machine, without a port", s.BindAddress)
-		}
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, 0))
+	guarded := d
+	if g != nil {
+		guarded = &net.Dialer{ControlContext: g.control}
 	}
-	if g == nil {
-		return d.DialContext, d.DialContext, nil
+	if !from.IsValid() {
+		return guarded.DialContext, d.DialContext
 	}
-	guarded := *d
-	guarded.ControlContext = g.control
-	return guarded.DialContext, d.DialContext, nil
+	return boundTo(from, guarded), boundTo(from, d)
 }
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -193,4 +191,16 @@ func oldIPv4(host string) bool {
 		return strings.Trim(hex[2:], "0123456789abcdef") == ""
 	}
 	return last != "" && strings.Trim(last, "0123456789") == ""
+}
+
+// calm makes errors of Download.Dial's panics: net/http calls it on a goroutine of its own, where they would end the process.
+func calm(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, addr string) (c net.Conn, err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				c, err = nil, fmt.Errorf("download.dial: %w", &crawl.PanicError{Value: v, Stack: debug.Stack()})
+			}
+		}()
+		return dial(ctx, network, addr)
+	}
 }

@@ -72,16 +72,22 @@ func Failed(req *crawl.Request, kind crawl.Kind, err error) error {
 	return failed(req, kind, err)
 }
 
-// KindOf tells what an error of a connection is about: timeout, dns, refused, tls, else connection.
-func KindOf(err error) crawl.Kind { return kindOf(err) }
+// KindOf tells what an error of a connection is about: timeout, dns, refused, tls, else connection; of one that a [Dialer] was to make, not-public or proxy, too.
+func KindOf(err error) crawl.Kind {
+	if e, ok := errors.AsType[*throughError](err); ok {
+		return e.kind
+	}
+	return kindOf(err)
+}
 
 // NewHTTP makes a handler of http and https beside the downloader's own, with connections of its own: for schemes whose files come over HTTP. It is an io.Closer.
 func NewHTTP(env *crawl.Env) (crawl.Fetcher, error) {
 	return newHTTP(env)
 }
 
-// A Dialer connects as the HTTP handler does: to where Download.ConnectTo leads, by Download.Dial. It is safe for concurrent use.
-type Dialer struct{ d *dialer }
+// A Dialer connects as the HTTP handler does: to where Download.ConnectTo leads, by Download.Dial, and through the proxy of the context ([crawl.Proxy]), if it has one. It is
+// safe for concurrent use.
+type Dialer struct{ h *httpHandler }
 
 // NewDialer makes one for a handler. Close cuts the connections that it has made.
 func NewDialer(env *crawl.Env) (*Dialer, error) {
@@ -89,19 +95,19 @@ func NewDialer(env *crawl.Env) (*Dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Dialer{h.dialer}, nil
+	return &Dialer{h}, nil
 }
 
 // Dial connects to "host:port" within 30 s.
 func (d *Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return d.d.dial(ctx, network, addr)
+	if via := crawl.Proxy(ctx); via != nil {
+		return d.h.through(ctx, via, network, addr)
+	}
+	return d.h.dialer.dial(ctx, network, addr)
 }
 
 // TLS is a configuration for handshakes over such connections, which is the caller's: by Download.CAFile, MinTLS, MaxTLS and InsecureTLS. ServerName is not set.
-func (d *Dialer) TLS() *tls.Config { return d.d.tls.Clone() }
+func (d *Dialer) TLS() *tls.Config { return d.h.dialer.tls.Clone() }
 
 // Close cuts all connections that are open. Dial fails from now on.
-func (d *Dialer) Close() error {
-	d.d.close()
-	return nil
-}
+func (d *Dialer) Close() error { return d.h.Close() }

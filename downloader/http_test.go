@@ -400,3 +400,15 @@ func TestPasswordIsNotShown(t *testing.T) {
 	requireKind(t, crawl.KindRefused, err)
 	require.NotContains(t, err.Error(), "secret")
 }
+
+// TestIdleConnections has as many as the crawl may need again, of what the system allows.
+func TestIdleConnections(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ atOnce, files, want int }{
+		{16, 20_000, 320}, {1, 20_000, 100}, {16, 1024, 320}, {100, 1024, 512}, {500, 1024, 1000}, {1500, 20_000, 10_000}, {1500, 1 << 20, 10_000}, {20_000, 1 << 20, 40_000},
+		{16, 0, 100},
+	} {
+		require.Equal(t, c.want, downloader.ManyIdle(c.atOnce, c.files), c)
+	}
+	require.Greater(t, downloader.OpenFiles(), 200)
+}

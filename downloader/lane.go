@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
+	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +16,12 @@ import (
 var (
 	errExpired = errors.New("the request's time is over")
 	errTooSlow = errors.New("the body comes too slowly")
+	errUnseen  = errors.New("the HTTP/2 server has refused the request twice on one connection, without looking at it")
 )
+
+// maxRefusals is how often an HTTP/2 server may refuse a request on one connection before the attempt is over. net/http asks again at once, which is what a new connection
+// needs: the server's limit of requests at once may not have come yet. Then it would wait, for 63 s in all, while the host's place is taken; the retry middleware waits better.
+const maxRefusals = 2
 
 const (
 	// lookEvery is how often a request that takes its time is looked at.
@@ -49,6 +56,11 @@ type lane struct {
 
 	dials atomic.Int32 // connections made for the request
 
+	// Owned by the one who sends the request.
+	conn   net.Conn // the last one that the request was sent on
+	sends  int      // how often on that
+	unseen bool     // the server refused each
+
 	follows  <-chan struct{} // Done of the callers' context; nil for one that never ends
 	unfollow func() bool
 }
@@ -60,6 +72,18 @@ type laneKey struct{}
 func mayDial(ctx context.Context) bool {
 	l, ok := ctx.Value(laneKey{}).(*lane)
 	return !ok || l.dials.Add(1) <= maxDials
+}
+
+// sentOn is told of each connection that net/http sends the request on. With HTTP/1.1 none comes twice; with HTTP/2 one does that refuses the request, as a whole.
+func (l *lane) sentOn(info httptrace.GotConnInfo) {
+	if info.Conn != l.conn {
+		l.conn, l.sends = info.Conn, 0
+	}
+	l.sends++
+	if l.sends > maxRefusals {
+		l.unseen = true
+		l.end(errUnseen)
+	}
 }
 
 // lanes are those that no request is using.
@@ -86,6 +110,7 @@ func (ls *lanes) take(ctx context.Context, timeout time.Duration) *lane {
 	l.timeout, l.least = timeout, ls.least
 	l.bytes.Store(0)
 	l.dials.Store(0)
+	l.conn, l.sends = nil, 0
 	l.timed = timeout > 0 || ls.least > 0
 	switch {
 	case !l.timed:
@@ -100,9 +125,9 @@ func (ls *lanes) take(ctx context.Context, timeout time.Duration) *lane {
 
 // give takes a lane back whose request is over.
 func (ls *lanes) give(l *lane) {
-	l.body = nil
+	l.body, l.conn = nil, nil
 	// If Stop comes too late, the function may run at any time from now on.
-	if l.timed && !l.timer.Stop() || l.looked.Load() || !ls.push(l) {
+	if l.timed && !l.timer.Stop() || l.looked.Load() || l.unseen || !ls.push(l) {
 		l.drop()
 	}
 }
@@ -216,7 +241,8 @@ func (ls *lanes) close() {
 
 func newLane(ctx context.Context) *lane {
 	l := &lane{follows: ctx.Done()}
-	l.ctx, l.end = context.WithCancelCause(context.WithValue(context.Background(), laneKey{}, l))
+	traced := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{GotConn: l.sentOn})
+	l.ctx, l.end = context.WithCancelCause(context.WithValue(traced, laneKey{}, l))
 	if l.follows != nil {
 		l.unfollow = context.AfterFunc(ctx, func() { l.end(context.Cause(ctx)) })
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -16,53 +17,78 @@ import (
 	"github.com/tulle-go/tulle/crawl"
 )
 
-// maxProxies is for how many proxies connections are kept. Users and passwords count: services that sell addresses tell sessions apart by them.
+// maxProxies is for how many proxies, and addresses of this machine, connections are kept. Users and passwords count: services that sell addresses tell sessions apart by
+// them.
 const maxProxies = 1000
 
-// proxies have a transport for each proxy. One for all would not do: net/http looks for an HTTP/2 connection by the host alone, whatever proxy it goes through.
+// A way is what connections must have in common to stand in for one another, beside the host.
+type way struct {
+	proxy string         // its URL; "" is none
+	from  netip.AddrPort // the address of this machine, if that is not Download.BindAddress
+	h2c   bool
+}
+
+// proxies have a transport for each way. One for all would not do: net/http looks for an HTTP/2 connection by the host alone, whatever proxy it goes through.
 type proxies struct {
 	dialer *dialer
-	direct *http.Transport // as what the others are made
+	direct *http.Transport                   // as what the others are made
+	bind   func(from netip.AddrPort) *dialer // makes one for another address
 
 	mu    sync.Mutex
-	known map[string]*list.Element // Guarded by mu: by the proxy's URL. nil once closed.
-	used  *list.List               // Guarded by mu: of *proxied, the last used in front.
+	known map[way]*list.Element // Guarded by mu. nil once closed.
+	used  *list.List            // Guarded by mu: of *proxied, the last used in front.
 }
 
 type proxied struct {
-	key       string
+	way       way
 	transport *http.Transport
 }
 
 func newProxies(d *dialer, direct *http.Transport) *proxies {
-	return &proxies{dialer: d, direct: direct, known: make(map[string]*list.Element), used: list.New()}
+	return &proxies{dialer: d, direct: direct, known: make(map[way]*list.Element), used: list.New()}
 }
 
 // transport is the one for a proxy.
-func (p *proxies) transport(proxy *url.URL) (*http.Transport, error) {
-	key := proxy.String()
+func (p *proxies) transport(proxy *url.URL) (*http.Transport, error) { return p.pick(way{}, proxy) }
+
+// pick is the transport for a way, whose proxy may be nil.
+func (p *proxies) pick(w way, proxy *url.URL) (*http.Transport, error) {
+	if proxy != nil {
+		w.proxy = proxy.String()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known == nil {
 		return nil, crawl.ErrStopping
 	}
-	if e := p.known[key]; e != nil {
+	if e := p.known[w]; e != nil {
 		p.used.MoveToFront(e)
 		return e.Value.(*proxied).transport, nil
 	}
 	if p.used.Len() >= maxProxies {
 		old := p.used.Remove(p.used.Back()).(*proxied)
-		delete(p.known, old.key)
+		delete(p.known, old.way)
 		old.transport.CloseIdleConnections() // those in use are closed when they are not
 	}
-	t := p.open(proxy)
-	p.known[key] = p.used.PushFront(&proxied{key, t})
+	t := p.open(w, proxy)
+	p.known[w] = p.used.PushFront(&proxied{w, t})
 	return t, nil
 }
 
-// open makes a transport. net/http asks the proxy for a connection to the host, and shakes hands with the host itself.
-func (p *proxies) open(proxy *url.URL) *http.Transport {
+// open makes a transport. With a proxy, net/http asks it for a connection to the host, and shakes hands with the host itself.
+func (p *proxies) open(w way, proxy *url.URL) *http.Transport {
 	d, t := p.dialer, p.direct.Clone()
+	t.MaxIdleConns = fewIdle(t.MaxIdleConnsPerHost) // there may be many like it
+	if w.from.IsValid() {
+		d = p.bind(w.from)
+		t.DialContext, t.DialTLSContext = d.dial, d.dialTLS
+	}
+	if w.h2c {
+		t.Protocols = onlyH2C()
+	}
+	if proxy == nil {
+		return t
+	}
 	t.Proxy = http.ProxyURL(proxy)
 	// The proxy's own address is the operator's choice, and reached as such.
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -111,11 +137,14 @@ func refuses(proxy *url.URL, req *crawl.Request, status int) bool {
 
 // proxyFailed is the error of a request that got no response through a proxy.
 func proxyFailed(req *crawl.Request, proxy *url.URL, err error) error {
-	return failed(req, proxyKind(err), fmt.Errorf("proxy %s: %w", proxy.Redacted(), err))
+	return failed(req, proxyKind(err), fmt.Errorf("proxy %s: %w", crawl.Redacted(proxy), err))
 }
 
 // proxyKind tells whose fault it is: the proxy's, or that of the host behind it.
 func proxyKind(err error) crawl.Kind {
+	if _, ok := errors.AsType[*bindError](err); ok {
+		return kindOf(err)
+	}
 	if r, ok := errors.AsType[*refusal](err); ok {
 		switch r.status {
 		case http.StatusBadGateway, http.StatusServiceUnavailable:

@@ -389,7 +389,7 @@ func TestProxyFailures(t *testing.T) {
 			_, err := via(t, newDownloader(t, nil), proxy, test.target)
 			requireKind(t, test.kind, err)
 			require.ErrorContains(t, err, test.says)
-			require.ErrorContains(t, err, "proxy "+proxy.Redacted()+": ")
+			require.ErrorContains(t, err, "proxy "+crawl.Redacted(proxy)+": ")
 			require.NotContains(t, err.Error(), "guess")
 		})
 	}

@@ -1,6 +1,7 @@
 package downloader
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -36,7 +37,8 @@ type part struct {
 	file      *crawl.Part
 	url       string      // the request's, see sentURL
 	header    http.Header // of the response
-	chosen    http.Header // the request's, as far as they choose among sites and among the versions of a page
+	user      []string    // see parts.user; set when it is kept
+	chosen    http.Header // the request's, as far as they choose among sites, and among the versions of a page
 	whole     int64       // the body's size; -1 if that is not known
 	validator string      // for If-Range
 	gained    int64       // bytes that the last attempt added to those before
@@ -54,7 +56,7 @@ func newPart(req *crawl.Request, in *http.Response, file *crawl.Part) *part {
 	case slices.ContainsFunc(in.Header["Accept-Ranges"], func(v string) bool { return strings.EqualFold(strings.TrimSpace(v), "none") }):
 		return nil
 	}
-	p.chosen = http.Header{"Accept-Encoding": nil, "Host": nil}
+	p.chosen = http.Header{"Accept-Encoding": nil, "Host": nil, "Authorization": nil}
 	for _, list := range in.Header["Vary"] {
 		for name := range strings.SplitSeq(list, ",") {
 			p.chosen[http.CanonicalHeaderKey(strings.TrimSpace(name))] = nil
@@ -111,9 +113,9 @@ func values(h http.Header, name string) []string {
 	return all
 }
 
-// fits reports whether a request asks for the same version of the same page.
-func (p *part) fits(req *crawl.Request) bool {
-	if !plain(req) || sentURL(req) != p.url {
+// fits reports whether a request asks for the same version of the same page, as the same user.
+func (p *part) fits(req *crawl.Request, user []string) bool {
+	if !plain(req) || sentURL(req) != p.url || !slices.Equal(user, p.user) {
 		return false
 	}
 	for name, was := range p.chosen {
@@ -190,6 +192,7 @@ func (p *part) progress() bool {
 type parts struct {
 	most      int   // at most so many
 	mostBytes int64 // and so much, all together
+	noJars    bool  // Cookies.Off
 	log       *zap.Logger
 
 	number atomic.Int64 // len(kept), for those who only want to know that there are none
@@ -199,19 +202,29 @@ type parts struct {
 	onDisk int64                       // Guarded by mu: the bytes of those in kept.
 }
 
-func newParts(most int, log *zap.Logger) *parts {
-	return &parts{most: most, mostBytes: maxPartBytes, log: log, kept: make(map[crawl.Fingerprint]*part)}
+func newParts(most int, noJars bool, log *zap.Logger) *parts {
+	return &parts{most: most, mostBytes: maxPartBytes, noJars: noJars, log: log, kept: make(map[crawl.Fingerprint]*part)}
+}
+
+// user is who asks, beside Authorization: the jar, and the cookies that do not come from it. Those that do may have changed since the last attempt.
+func (ps *parts) user(ctx context.Context, req *crawl.Request) []string {
+	k := req.Knob()
+	own := crawl.OwnCookie(ctx)
+	if ps.noJars || k.DontMergeCookies {
+		own = values(req.Header, "Cookie")
+	}
+	return append([]string{k.CookieJar}, own...)
 }
 
 // take returns the part with which a request can go on, and leaves it to the caller; nil if there is none.
-func (ps *parts) take(req *crawl.Request) *part {
+func (ps *parts) take(ctx context.Context, req *crawl.Request) *part {
 	if ps.number.Load() == 0 {
 		return nil
 	}
 	key := req.Fingerprint()
 	ps.mu.Lock()
 	p := ps.kept[key]
-	if p == nil || !p.fits(req) {
+	if p == nil || !p.fits(req, ps.user(ctx, req)) {
 		ps.mu.Unlock()
 		return nil
 	}
@@ -226,8 +239,9 @@ func (ps *parts) take(req *crawl.Request) *part {
 }
 
 // keep keeps a part for the next attempt, in place of what there is. If there are too many, or they take too much of the disk, the oldest go.
-func (ps *parts) keep(req *crawl.Request, p *part) {
+func (ps *parts) keep(ctx context.Context, req *crawl.Request, p *part) {
 	key := req.Fingerprint()
+	p.user = ps.user(ctx, req)
 	var gone []*part
 	ps.mu.Lock()
 	if ps.kept == nil {

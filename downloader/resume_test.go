@@ -683,6 +683,53 @@ func TestPartsAreOfOneRequest(t *testing.T) {
 	require.Equal(t, []string{"", "bytes=10000-"}, b.ranges())
 }
 
+// A part is for who has asked: nobody gets the beginning of what was another's. A cookie that a jar has learned meanwhile makes no other user.
+func TestPartsAreOfOneUser(t *testing.T) {
+	t.Parallel()
+	jar := func(name string) func(*crawl.Request) {
+		return func(r *crawl.Request) { r.Knobs = &crawl.Knobs{CookieJar: name} }
+	}
+	own := func(value string) func(*crawl.Request) {
+		return func(r *crawl.Request) {
+			header("Cookie", value)(r)
+			r.Knobs = &crawl.Knobs{DontMergeCookies: true}
+		}
+	}
+	same := func(*crawl.Request) {}
+	for name, c := range map[string]struct {
+		first, second func(*crawl.Request)
+		mine, theirs  []string // of the spider, where a jar has added others
+		off           bool     // Cookies.Off
+		goesOn        bool
+	}{
+		"the same":                 {first: header("Authorization", "A"), second: header("Authorization", "A"), goesOn: true},
+		"another Authorization":    {first: header("Authorization", "A"), second: header("Authorization", "B")},
+		"no Authorization":         {first: header("Authorization", "A"), second: same},
+		"the same jar":             {first: jar("a"), second: jar("a"), goesOn: true},
+		"another jar":              {first: jar("a"), second: jar("b")},
+		"the jar's cookie changed": {first: header("Cookie", "sid=1"), second: header("Cookie", "sid=2"), goesOn: true},
+		"its own cookie":           {first: header("Cookie", "u=a; sid=1"), second: header("Cookie", "u=a; sid=2"), mine: []string{"u=a"}, theirs: []string{"u=a"}, goesOn: true},
+		"another's own cookie":     {first: header("Cookie", "u=a; sid=1"), second: header("Cookie", "u=b; sid=1"), mine: []string{"u=a"}, theirs: []string{"u=b"}},
+		"another's, without merge": {first: own("u=a"), second: own("u=b")},
+		"another's, without jars":  {first: header("Cookie", "u=a"), second: header("Cookie", "u=b"), off: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			body := noise(50_000, 1)
+			b := newBreaker(t, plainHTTP, serves(body, 10_000, "Etag", tag), serves(body, -1, "Etag", tag))
+			d, _, _ := newResuming(t, func(s *crawl.Settings) { s.Cookies.Off = c.off })
+			ctx := t.Context()
+			_, err := d.Fetch(crawl.WithOwnCookie(ctx, c.mine), crawl.Get(b.URL+"/f", c.first))
+			requireKind(t, crawl.KindTruncated, err)
+			resp, err := d.Fetch(crawl.WithOwnCookie(ctx, c.theirs), crawl.Get(b.URL+"/f", c.second))
+			require.NoError(t, err)
+			requireWhole(t, body, resp)
+			require.NoError(t, resp.Close())
+			require.Equal(t, c.goesOn, b.ranges()[1] != "")
+		})
+	}
+}
+
 // Many ask for one URL whose transfers all break off: they hand one part to another (run with -race).
 func TestPartsChangeHands(t *testing.T) {
 	t.Parallel()

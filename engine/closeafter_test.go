@@ -196,6 +196,25 @@ func TestMemoryLimit(t *testing.T) {
 	require.Nil(t, again.Stats.Get("memusage/startup"))
 }
 
+// TestPeriodicLogAtTheEnd tells once, where nothing is told on the way; exclusions alone leave all others.
+func TestPeriodicLogAtTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		settings := impolite()
+		settings.Log.StatsInterval = -time.Second
+		settings.PeriodicLog = crawl.PeriodicLogSettings{Stats: []string{"!downloader", "!scheduler/"}, Timing: true}
+		res := crawltest.Run(t, starts("a.example", 2), settings, ok(0))
+		told := res.Log.FilterMessage("periodic log").All()
+		require.Len(t, told, 1)
+		stats, times := told[0].ContextMap()["stats"].(map[string]any), told[0].ContextMap()["time"].(map[string]any)
+		require.Equal(t, "finished", stats["finish_reason"])
+		require.NotContains(t, stats, "downloader/request_count")
+		require.NotContains(t, stats, "scheduler/enqueued")
+		require.Contains(t, times, "elapsed")
+		require.NotContains(t, times, "log_interval")
+	})
+}
+
 // TestPeriodicLog looks at what is told in three minutes.
 func TestPeriodicLog(t *testing.T) {
 	t.Parallel()

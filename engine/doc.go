@@ -1,6 +1,6 @@
 // Package engine runs one crawl of one spider, and knows when it is over.
 //
-// [Run] is all that most programs need; [New] gives an [Engine] that can be stopped, paused and looked at while it runs.
+// [Run] is all that most programs need; [New] gives an [Engine] that can be stopped, paused and looked at while it runs: engine.go.
 //
 // # The life of a request, through the files
 //
@@ -9,8 +9,9 @@
 //  2. loop.go: the loop takes what pages have produced and hands it to the scheduler as one commit, together with all else that this turn has gathered. What was
 //     seen before falls out there, and nowhere else.
 //  3. loop.go, admit: while downloads and items have room, the loop leases the best request of a host that may be asked now.
-//  4. page.go, run: one of the goroutines that workers.go keeps takes it from here. download.go opens the host, if it is new (robots.txt), and asks the middleware chain, at whose end the
-//     downloader stands.
+//  4. page.go, run: one of the goroutines that workers.go keeps takes it from here. download.go asks the middleware chain, at whose end the downloader stands. If the host is
+//     new, hosts.go opens it first (robots.txt). Where that takes more than one question the page's place is given back, and the page set aside until the host is open;
+//     the opening goes on as media does, each question in a place at the slot that it is for.
 //  5. When the last byte is in the loop is told, and the host's place is free, before any user code runs.
 //  6. page.go, parse: the response hooks, then the callback. Its errors and panics end there.
 //  7. What the callback produces is taken by the loop while it still runs, when the crawl has room, or when it returns.
@@ -40,6 +41,8 @@
 // extension.go opens the extensions before all other parts, and makes one Trace of theirs and the settings' own: everybody calls that. The built-in ones are
 // closeafter.go, memory.go and periodic.go; they use what any other could. report.go is what a crawl says of itself in numbers, dump.go in words. The keys of its stats are
 // listed at [crawl.Stats].
+//
+// check.go is no crawl: it gives one page to one callback, and holds what comes of it against a [crawl.Check]. The command check and crawltest.Checks do so.
 //
 // # Who owns what
 //

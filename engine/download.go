@@ -3,11 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
-	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/tulle-go/tulle/crawl"
 )
@@ -18,12 +14,22 @@ func (e *Engine) download(ctx context.Context, req *crawl.Request, slot string, 
 		f(req)
 	}
 	if e.hosts != nil {
-		if err := e.hosts.open(ctx, req, slot); err != nil {
+		if err := e.hosts.open(req, slot); err != nil {
 			return nil, err
 		}
 	}
-	ctx, sent := e.mark(ctx)
-	resp, err = e.ask(ctx, req)
+	marked, sent := e.mark(ctx)
+	resp, err = e.ask(marked, req)
+	if re, ok := errors.AsType[*crawl.RescheduleError](err); ok && re.Reopen && e.hosts != nil {
+		if re.Request != nil {
+			req = re.Request
+		}
+		if err := e.hosts.reopen(req, slot); err != nil {
+			return nil, err
+		}
+		marked, sent = e.mark(ctx)
+		resp, err = e.ask(marked, req)
+	}
 	if sent != nil && !sent.Load() {
 		e.do(func(l *loop) { l.unspent(slot, turn) }) // before the place is free
 	}
@@ -92,96 +98,9 @@ func (e *Engine) ask(ctx context.Context, req *crawl.Request) (resp *crawl.Respo
 	return e.fetch.Fetch(ctx, req)
 }
 
-// hosts opens each host once, before anything else of it is asked. Until then its slot has one place, so that what else waits there costs nothing.
-type hosts struct {
-	e *Engine
-
-	mu    sync.RWMutex
-	known map[hostKey]*opening // Guarded by mu.
-}
-
-type hostKey struct{ scheme, host string }
-
-// opening is a host that is being opened, or is open.
-type opening struct {
-	done chan struct{} // closed when it is open
-}
-
-// open returns when the request's host is open. Whoever comes first opens it, and goes back to the queue if the host has a delay, which robots.txt has used up.
-func (h *hosts) open(ctx context.Context, req *crawl.Request, slot string) error {
-	key := hostKey{req.URL.Scheme, req.URL.Host}
-	h.mu.RLock()
-	o := h.known[key]
-	h.mu.RUnlock()
-	if o == nil {
-		h.mu.Lock()
-		if o = h.known[key]; o == nil {
-			o = &opening{done: make(chan struct{})}
-			h.known[key] = o
-			h.mu.Unlock()
-			return h.ask(req, slot, o)
-		}
-		h.mu.Unlock()
-	}
-	select {
-	case <-o.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// ask opens a host. It is the crawl's business, so it does not end when the one who came first leaves.
-func (h *hosts) ask(req *crawl.Request, slot string, o *opening) error {
-	defer close(o.done)
-	e, ctx := h.e, h.e.killed
-	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-		limits := e.limits.open(slot, crawl.Limits{})
-		e.do(func(l *loop) { l.limit(slot, limits) })
-		return nil
-	}
-	origin := req.URL.Scheme + "://" + req.URL.Host
-	asked := false
-	var own crawl.Limits
-	err := e.call(func() (err error) {
-		own, err = e.fetch.OpenHost(ctx, origin, crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
-			ctx, sent := e.mark(ctx)
-			resp, err := e.fetch.Fetch(ctx, req)
-			asked = asked || sent == nil || sent.Load()
-			return resp, err
-		}))
-		return err
-	})
-	if err != nil && ctx.Err() == nil {
-		e.log.Warn("host opened without its limits", zap.String("host", origin), zap.Error(err))
-	}
-	limits := e.limits.open(slot, own)
-	now := time.Now()
-	if asked && limits.Delay > 0 {
-		limits = limits.Strictest(crawl.Limits{HoldUntil: now.Add(limits.Delay)})
-	}
-	e.do(func(l *loop) { l.limit(slot, limits) })
-	if limits.HoldUntil.After(now) {
-		return crawl.Reschedule(req, 0, "the host was opened, and has a delay")
-	}
-	return nil
-}
-
 // slotLimits are what the settings say of a slot.
 func (e *Engine) slotLimits(slot string) crawl.Limits {
-	l := crawl.Limits{Concurrency: e.settings.ConcurrentPerHost, Delay: e.settings.DownloadDelay, FixedDelay: e.settings.FixedDelay}
-	own, ok := e.settings.Slots[slot]
-	if !ok {
-		return l
-	}
-	if own.Concurrency != 0 {
-		l.Concurrency = own.Concurrency
-	}
-	if own.Delay != 0 {
-		l.Delay, l.FixedDelay = own.Delay, own.FixedDelay
-	}
-	l.HoldUntil = own.HoldUntil
-	return l
+	return e.settings.SlotLimits(slot)
 }
 
 // join is ctx, ended by the crawl's end too.

@@ -93,6 +93,7 @@ type Engine struct {
 	closers []io.Closer // in the order of opening
 
 	workers   *workers
+	pushes    sync.Pool // of *pushList
 	callbacks places
 	items     places
 	waiting   load        // responses that wait for a callback
@@ -132,6 +133,7 @@ func New(spider *crawl.Spider, settings crawl.Settings) (*Engine, error) {
 	e := &Engine{
 		spider: spider, settings: s, stats: crawl.NewStats(), selectors: new(crawl.Selectors),
 		workers:   newWorkers(2*s.ConcurrentRequests + s.ConcurrentCallbacks + s.ConcurrentStages),
+		pushes:    sync.Pool{New: func() any { return new(pushList) }},
 		callbacks: newPlaces(s.ConcurrentCallbacks), items: newPlaces(s.ConcurrentItems), ended: make(chan struct{}),
 	}
 	e.limits = newLimiter(e)
@@ -222,7 +224,7 @@ func (e *Engine) Run(ctx context.Context) (Result, error) {
 // end answers those who wait for the loop, which has ended.
 func (e *Engine) end() {
 	for _, ev := range e.loop.box.close() {
-		if ev.kind == mediaAsked || ev.kind == mediaAgain {
+		if ev.kind == mediaAsked || ev.kind == mediaAgain || ev.kind == mediaAside {
 			go e.finish(ev.media, nil, crawl.ErrStopping)
 		}
 	}
@@ -317,9 +319,15 @@ func (e *Engine) openScheduler(ctx context.Context) error {
 		opts.Slots[slot] = e.limits.current(slot)
 	}
 	if e.fetch.HasOpeners() {
-		// One place until the host is open; opening it sets the slot's own limits.
-		opts.Default, opts.Slots = crawl.Limits{Concurrency: 1}, nil
-		e.hosts = &hosts{e: e, known: make(map[hostKey]*opening)}
+		// One place until the host is open, and no less than the delay between two questions; opening it sets the slot's own limits.
+		opts.Default.Concurrency, opts.Default.FixedDelay = 1, true
+		for slot, l := range opts.Slots {
+			if l.Concurrency, l.FixedDelay = 1, true; l.Delay <= 0 {
+				l.Delay = -1 // 0 would be Default's
+			}
+			opts.Slots[slot] = l
+		}
+		e.hosts = &hosts{e: e, known: make(map[hostKey]*origin)}
 	}
 	if s.Job.Dir == "" {
 		e.loop.sched = scheduler.New(opts)

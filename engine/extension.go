@@ -55,7 +55,7 @@ func (e *Engine) builtIn() []crawl.Extension {
 	if s.Memory.Interval > 0 {
 		list = append(list, memoryUsage{MemorySettings: s.Memory})
 	}
-	if p := s.PeriodicLog; s.Log.StatsInterval > 0 && (len(p.Stats) > 0 || len(p.Delta) > 0 || p.Timing) {
+	if p := s.PeriodicLog; len(p.Stats) > 0 || len(p.Delta) > 0 || p.Timing {
 		list = append(list, periodicLog{PeriodicLogSettings: p, every: s.Log.StatsInterval})
 	}
 	return list

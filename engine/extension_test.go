@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -323,4 +324,52 @@ func TestStopDownload(t *testing.T) {
 	res := crawltest.Run(t, spider, settings, site)
 	require.Equal(t, fmt.Sprintf("response %d []", long), n.list[len(n.list)-1])
 	require.Equal(t, 1, res.Log.FilterMessage("trace hook failed: only StopDownload is for it to return").Len())
+}
+
+// TestStopAfter takes the beginning of a body, announced or not, however large the whole is.
+func TestStopAfter(t *testing.T) {
+	t.Parallel()
+	const size = 3 << 20
+	site := crawltest.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/announced" {
+			w.Header().Set("Content-Length", strconv.Itoa(size))
+		}
+		_, _ = w.Write(make([]byte, size))
+	}))
+	for after, want := range map[int64]string{
+		1: "1 [download_stopped truncated]", 2_000_000: "2000000 [download_stopped truncated]", size - 1: "3145727 [download_stopped truncated]",
+		size: "too-large", 0: "too-large", 2_100_000: "too-large",
+	} {
+		settings := impolite()
+		settings.Download.MaxSize = 2_050_000
+		if after == size-1 {
+			settings.Download.MaxSize = size
+		}
+		var mu sync.Mutex
+		var got []string
+		spider := &crawl.Spider{
+			Name: "beginnings",
+			Start: func(_ context.Context, out *crawl.Out) error {
+				for _, path := range []string{"announced", "other"} {
+					out.Request(crawl.Get("http://a.example/"+path, func(r *crawl.Request) { r.Knobs = &crawl.Knobs{StopAfter: after} }))
+				}
+				return nil
+			},
+			Parse: func(_ context.Context, r *crawl.Response, _ *crawl.Out) error {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, fmt.Sprint(r.Body.Size(), " ", r.Flags))
+				return nil
+			},
+			Errback: func(_ context.Context, _ *crawl.Request, err error, _ *crawl.Out) error {
+				mu.Lock()
+				defer mu.Unlock()
+				failed, _ := errors.AsType[*crawl.DownloadError](err)
+				got = append(got, string(failed.Kind))
+				return nil
+			},
+		}
+		crawltest.Run(t, spider, settings, site)
+		require.Equal(t, []string{want, want}, got, after)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -77,6 +78,8 @@ type mediaJob struct {
 	done    func(*crawl.Response, error)
 	unwatch func() bool
 	again   *crawl.RescheduleError // why it is to be asked again; set by the goroutine that ran it, before mediaAgain
+	aside   *setAside              // why it was not asked; set by the goroutine that ran it, before mediaAside
+	opening *opening               // the host that it opens; nil for all that pipelines ask for
 
 	// Owned by the loop.
 	state      jobState
@@ -91,6 +94,7 @@ const (
 	jobNew jobState = iota // the loop has not heard of it
 	jobQueued
 	jobDelayed
+	jobAside // its host is being opened
 	jobRunning
 	jobOver
 )
@@ -111,8 +115,9 @@ type mediaQueue struct {
 	slots   map[string]*mediaSlot
 	ready   []*mediaSlot // may be tried, in turn
 	running map[*mediaJob]struct{}
-	waits   waits     // for a time
-	ending  time.Time // in a stop: what has not begun by then fails
+	hosts   map[*origin]struct{} // for which something is set aside, or whose opening is among the jobs
+	waits   waits                // for a time
+	ending  time.Time            // in a stop: what has not begun by then fails
 }
 
 // mediaSlot is one slot's jobs.
@@ -201,6 +206,13 @@ func (q *mediaQueue) forget(s *mediaSlot) {
 func (q *mediaQueue) enqueue(j *mediaJob) {
 	s := q.slots[j.slot]
 	j.state = jobQueued
+	if j.opening != nil {
+		s.ahead(j)
+		if s.due == nil {
+			q.try(s)
+		}
+		return
+	}
 	j.prev, s.last = s.last, j
 	if j.prev != nil {
 		j.prev.next = j
@@ -209,6 +221,15 @@ func (q *mediaQueue) enqueue(j *mediaJob) {
 	s.first = j
 	if s.due == nil {
 		q.try(s)
+	}
+}
+
+// ahead puts a job at the front.
+func (s *mediaSlot) ahead(j *mediaJob) {
+	if j.next, s.first = s.first, j; j.next != nil {
+		j.next.prev = j
+	} else {
+		s.last = j
 	}
 }
 
@@ -258,6 +279,9 @@ func (q *mediaQueue) admit(l *loop, now time.Time) (wake time.Time) {
 		if s.first == nil {
 			q.forget(s)
 			continue
+		}
+		if s.first.opening == nil && l.aside[s.name].holds() {
+			continue // back lets it be tried
 		}
 		ok, at := l.sched.Reserve(s.name, now)
 		if !ok {
@@ -325,12 +349,7 @@ func (q *mediaQueue) again(l *loop, j *mediaJob) {
 		go q.e.finish(j, nil, err)
 		return
 	}
-	if re.After <= 0 {
-		q.enqueue(j)
-		return
-	}
-	j.state, j.due = jobDelayed, &wait{at: l.now.Add(re.After), job: j}
-	heap.Push(&q.waits, j.due)
+	q.after(l, j, re.After)
 }
 
 // drop removes a job whose owner has left, unless it runs: then its context ends it.
@@ -343,11 +362,47 @@ func (q *mediaQueue) drop(j *mediaJob) {
 		q.slots[j.slot].unlink(j)
 	case jobDelayed:
 		heap.Remove(&q.waits, j.due.pos)
+	case jobAside:
+		o := j.aside.host
+		o.media = slices.DeleteFunc(o.media, func(other *mediaJob) bool { return other == j })
+		q.e.loop.back(j.slot)
 	default:
 		return
 	}
 	q.end(j)
 	go q.e.finish(j, nil, context.Cause(j.ctx))
+}
+
+// opens queues what is left of an opening.
+func (q *mediaQueue) opens(l *loop, s *setAside) {
+	l.holdSlot(s.of.slot, s.again)
+	o := s.host
+	j := &mediaJob{ctx: l.e.killed, req: s.again.Request, opening: s.of}
+	j.slot = j.req.Slot()
+	j.done = func(*crawl.Response, error) { l.e.do(func(l *loop) { l.opened(o, "") }) } // nobody has opened it
+	o.job = j
+	q.jobs++
+	q.opening(o)
+	q.enter(j)
+	q.after(l, j, s.again.After)
+}
+
+// opening notes a host that something waits for.
+func (q *mediaQueue) opening(o *origin) {
+	if q.hosts == nil {
+		q.hosts = make(map[*origin]struct{})
+	}
+	q.hosts[o] = struct{}{}
+}
+
+// after queues a job, or delays it.
+func (q *mediaQueue) after(l *loop, j *mediaJob, d time.Duration) {
+	if d <= 0 {
+		q.enqueue(j)
+		return
+	}
+	j.state, j.due = jobDelayed, &wait{at: l.now.Add(d), job: j}
+	heap.Push(&q.waits, j.due)
 }
 
 func (q *mediaQueue) runs(j *mediaJob) {
@@ -384,6 +439,13 @@ func (q *mediaQueue) takeAll() []*mediaJob {
 		}
 	}
 	q.waits = nil
+	for o := range q.hosts {
+		for _, j := range o.media {
+			q.e.loop.back(j.slot)
+			all = append(all, j)
+		}
+		o.media = nil
+	}
 	for _, j := range all {
 		q.end(j)
 	}
@@ -465,9 +527,20 @@ type mediaRun struct {
 // run is the life of a submitted request from then on.
 func (m mediaRun) run() {
 	j, e := m.j, m.e
+	if j.opening != nil {
+		m.open()
+		return
+	}
 	ctx, cancel := e.join(j.ctx)
 	defer cancel()
 	resp, err := e.download(ctx, j.req, j.slot, m.turn)
+	if s, ok := errors.AsType[*setAside](err); ok {
+		j.aside = s
+		if !e.loop.box.post(event{kind: mediaAside, media: j}) {
+			e.finish(j, nil, crawl.ErrStopping)
+		}
+		return
+	}
 	if errors.As(err, &j.again) {
 		// The place is given back in the order of events, before it is asked again.
 		e.loop.box.post(event{kind: mediaLoaded, media: j})
@@ -490,6 +563,22 @@ func (m mediaRun) run() {
 		e.loop.box.post(event{kind: mediaDone, media: j})
 	}()
 	e.finish(j, resp, err)
+}
+
+// open goes on with the opening of a host.
+func (m mediaRun) open() {
+	j, box := m.j, &m.e.loop.box
+	_, err := m.e.hosts.ask(j.opening)
+	if !j.opening.sent {
+		m.e.do(func(l *loop) { l.unspent(j.slot, m.turn) })
+	}
+	box.post(event{kind: mediaLoaded, media: j})
+	if s, ok := errors.AsType[*setAside](err); ok {
+		j.again = s.again
+		box.post(event{kind: mediaAgain, media: j})
+		return
+	}
+	box.post(event{kind: mediaDone, media: j})
 }
 
 // holdSlot keeps a slot from being asked for as long as its server wants.

@@ -95,12 +95,12 @@ func TestRobotsThatCannotBeRead(t *testing.T) {
 		}}
 		res := crawltest.Run(t, spider, settings, site)
 		require.Empty(t, res.Items)
-		require.EqualValues(t, 2, res.Stats.Int("page_failed_kind_count/ignored"))
+		require.EqualValues(t, 2, res.Stats.Int("page_failed_kind_count/robots"))
 		require.Zero(t, res.Stats.Int("robotstxt/forbidden"))
 
 		job, err := jobdir.Inspect(t.Context(), settings.Job.Dir, crawl.InspectWrite)
 		require.NoError(t, err)
-		n, err := job.RequeueFailed(t.Context(), nil)
+		n, err := job.RequeueFailed(t.Context(), func(r crawl.JobRequest) bool { return r.Kind == string(crawl.KindRobots) })
 		require.NoError(t, err)
 		require.Equal(t, 2, n)
 		require.NoError(t, job.Close())

@@ -216,6 +216,11 @@ func (s *ledger) commit(tx *crawl.Tx) (c crawl.Committed, err error) {
 	c, kept.Push = s.apply(&kept, false)
 	c.Full = full
 	b.txs, b.disk = append(b.txs, kept), append(b.disk, b.files())
+	for _, l := range tx.Lines {
+		if w, ok := l.Journal.(crawl.CommitWatcher); ok {
+			w.Committed()
+		}
+	}
 	return c, nil
 }
 
@@ -255,6 +260,7 @@ func (s *ledger) Lease(now time.Time, most int) (leases []crawl.Lease, wake time
 func (s *ledger) Reserve(string, time.Time) (bool, time.Time) { return true, time.Time{} }
 func (s *ledger) Release(string, time.Time)                   {}
 func (s *ledger) Limit(string, crawl.Limits)                  {}
+func (s *ledger) Hold(string, bool)                           {}
 func (s *ledger) State() map[string][]byte                    { return s.state }
 
 func (s *ledger) Counts() crawl.Counts {

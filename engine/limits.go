@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/tulle-go/tulle/crawl"
@@ -40,6 +41,10 @@ func (m *limiter) floor(slot string) crawl.Limits {
 
 // Limit changes what a slot allows.
 func (m *limiter) Limit(slot string, l crawl.Limits) {
+	if l.Concurrency == 0 && l.Delay == 0 { // it is a hold alone, which is the scheduler's
+		m.e.do(func(loop *loop) { loop.limit(slot, crawl.Limits{HoldUntil: l.HoldUntil}) })
+		return
+	}
 	m.mu.Lock()
 	set := m.set[slot]
 	if l.Concurrency != 0 {
@@ -47,6 +52,9 @@ func (m *limiter) Limit(slot string, l crawl.Limits) {
 	}
 	if l.Delay != 0 {
 		set.Delay, set.FixedDelay = l.Delay, l.FixedDelay
+	}
+	if _, ok := m.set[slot]; !ok {
+		slot = strings.Clone(slot) // it may be a piece of a page
 	}
 	m.set[slot] = set
 	now := m.now(slot)
@@ -63,7 +71,7 @@ func (m *limiter) open(slot string, own crawl.Limits) crawl.Limits {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if own.Delay > 0 || own.Concurrency > 0 {
-		m.hosts[slot] = m.hosts[slot].Strictest(crawl.Limits{Concurrency: own.Concurrency, Delay: own.Delay, FixedDelay: own.FixedDelay})
+		m.hosts[strings.Clone(slot)] = m.hosts[slot].Strictest(crawl.Limits{Concurrency: own.Concurrency, Delay: own.Delay, FixedDelay: own.FixedDelay})
 	}
 	l := m.now(slot)
 	l.HoldUntil = m.e.slotLimits(slot).Strictest(own).HoldUntil
@@ -81,7 +89,7 @@ func (m *limiter) current(slot string) crawl.Limits {
 func (m *limiter) now(slot string) crawl.Limits {
 	floor := m.floor(slot)
 	set, ok := m.set[slot]
-	if throttle := &m.e.settings.AutoThrottle; throttle.On && (!ok || set.Delay == 0) {
+	if throttle := &m.e.settings.AutoThrottle; throttle.On && !floor.DontThrottle && (!ok || set.Delay == 0) {
 		set.Delay, set.FixedDelay = throttle.StartDelay, floor.FixedDelay
 	}
 	return floor.Strictest(set)

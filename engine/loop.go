@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type loop struct {
 	tx      crawl.Tx
 	commits int               // handed to the scheduler, not yet applied
 	turns   map[string]uint64 // by slot: see turn
+	aside   map[string]aside  // by slot: what waits for a host to be opened
 
 	media mediaQueue
 	rates rates
@@ -73,6 +75,7 @@ const (
 	mediaAsked                   // a pipeline submits a request
 	mediaLoaded                  // its last byte is in
 	mediaAgain                   // it is to be asked again
+	mediaAside                   // its host is being opened
 	mediaDone                    // its owner has dealt with it
 	mediaGone                    // its owner has left
 	loopDo                       // anything rarer
@@ -192,6 +195,8 @@ func (l *loop) handle(ev *event) {
 		l.release(ev.media.slot)
 	case mediaAgain:
 		l.media.again(l, ev.media)
+	case mediaAside:
+		l.setMediaAside(ev.media)
 	case mediaDone:
 		l.media.end(ev.media)
 	case mediaGone:
@@ -216,8 +221,12 @@ func (l *loop) turn(slot string) uint64 {
 	if l.turns == nil {
 		l.turns = make(map[string]uint64)
 	}
-	l.turns[slot]++
-	return l.turns[slot]
+	n, ok := l.turns[slot]
+	if !ok {
+		slot = strings.Clone(slot)
+	}
+	l.turns[slot] = n + 1
+	return n + 1
 }
 
 // unspent takes back the delay after a request that was not sent: its host has been given up, and a hundred thousand others may wait for it; or a cache has answered.
@@ -237,7 +246,12 @@ func (l *loop) takeOutput(p *page) {
 	pushes, waiting := p.pushes, p.waiting
 	p.pushes, p.waiting = nil, nil
 	p.mu.Unlock()
-	l.tx.Push = append(l.tx.Push, pushes...)
+	if pushes != nil {
+		l.tx.Push = append(l.tx.Push, pushes.list...)
+		clear(pushes.list)
+		pushes.list = pushes.list[:0]
+		l.e.pushes.Put(pushes)
+	}
 	switch {
 	case waiting == nil:
 	case p == l.startPage:
@@ -424,9 +438,7 @@ func (l *loop) committed(c *commit) {
 	if enqueued > 0 {
 		l.idle = busy
 	}
-	if seen > 0 || l.e.settings.Trace.RequestScheduled != nil {
-		l.e.traceCommit(c)
-	}
+	l.e.traceCommit(c)
 }
 
 // unwritten is told that a change was refused. The scheduler takes no other. A reader that has seen enough of standard output is no failure.
@@ -615,6 +627,7 @@ func (l *loop) stop(reason string) {
 	l.e.stopping.Store(true)
 	l.e.stopStart()
 	l.media.stop(l.stopAt.Add(l.e.settings.StopTimeout))
+	l.stopOpening()
 	if reason != reasonFinished {
 		l.e.log.Info("closing", zap.String("reason", reason))
 	}

@@ -39,7 +39,7 @@ type page struct {
 	gate  *sync.RWMutex // Start's in a job, held for reading while something is handed over; Checkpoint comes between
 
 	mu      sync.Mutex
-	pushes  []crawl.Push      // Guarded by mu: produced, and not taken by the loop yet.
+	pushes  *pushList         // Guarded by mu: produced, and not taken by the loop yet. nil: none.
 	puts    map[string][]byte // Guarded by mu: kept until the page is done.
 	waiting chan struct{}     // Guarded by mu: where producers wait for the loop, which closes it.
 	drained chan struct{}     // Guarded by mu: where Checkpoint waits for the items before it; the last of them closes it.
@@ -71,8 +71,13 @@ func (p *page) String() string {
 // run is the life of a page: downloaded, its host's place given back, parsed, and done when its last item is.
 func (p *page) run() {
 	e := p.e
-	defer p.close()
 	resp, err := e.download(e.killed, p.lease.Request, p.slot, p.turn)
+	if s, ok := errors.AsType[*setAside](err); ok {
+		p.reschedule(&crawl.RescheduleError{Reason: s.Error()})
+		e.do(func(l *loop) { l.setPageAside(p, s) })
+		return
+	}
+	defer p.close()
 	if err != nil {
 		p.hold(err) // before the place is free, or the next request would leave
 		e.skipped(p.slot, p.turn, err)
@@ -323,8 +328,8 @@ func (p *page) logFailure(err error) {
 		e.log.Debug("request ignored", zap.Stringer("page", p), zap.String("why", ignored.Reason))
 	} else {
 		kind := errorName(err)
-		if ignored != nil && kind == "error" {
-			kind = "ignored"
+		if ignored != nil {
+			kind = ignoredKind(ignored, kind)
 		}
 		p.failure = &crawl.Failure{Lease: p.lease.ID, Kind: kind, Reason: err.Error()}
 		e.stats.Inc("page_failed_count")
@@ -338,6 +343,20 @@ func (p *page) logFailure(err error) {
 	if f := e.settings.Trace.RequestFailed; f != nil {
 		f(p.lease.Request, err)
 	}
+}
+
+// ignoredKind is what a request counts as that nobody could decide on. kind is that of the cause, which says more if it is a download's.
+func ignoredKind(e *crawl.IgnoreRequestError, kind string) string {
+	var d *crawl.DownloadError
+	switch {
+	case errors.As(e.Err, &d):
+		return kind
+	case e.Kind != "":
+		return string(e.Kind)
+	case kind == "error":
+		return "ignored"
+	}
+	return kind
 }
 
 func (p *page) errback(ctx context.Context, err error) {
@@ -384,7 +403,7 @@ func (p *page) close() {
 // wantTaken asks the loop to take what the page has produced, if it has.
 func (p *page) wantTaken() {
 	p.mu.Lock()
-	some := len(p.pushes) > 0
+	some := p.pushes != nil
 	p.mu.Unlock()
 	if some {
 		p.e.loop.box.post(event{kind: pageOutput, page: p})
@@ -394,9 +413,12 @@ func (p *page) wantTaken() {
 // push adds a request to what the loop takes. The loop is told when it has nothing to do, or when much has gathered; then the caller waits for it.
 func (p *page) push(push crawl.Push) {
 	p.mu.Lock()
-	p.pushes = append(p.pushes, push)
+	if p.pushes == nil {
+		p.pushes = p.e.pushes.Get().(*pushList)
+	}
+	p.pushes.list = append(p.pushes.list, push)
 	var wait chan struct{}
-	if len(p.pushes) >= maxOutput {
+	if len(p.pushes.list) >= maxOutput {
 		if p.waiting == nil {
 			p.waiting = make(chan struct{})
 		}
@@ -427,6 +449,9 @@ func (p *page) pause(wait func()) {
 
 // maxOutput is how many requests of one page wait for the loop before their producer does.
 const maxOutput = 64
+
+// pushList is what a page has produced. The loop copies it, and another page fills it anew.
+type pushList struct{ list []crawl.Push }
 
 func (p *page) put(key string, value json.RawMessage) {
 	p.mu.Lock()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 // periodicLog tells stats in the log, for programs that read it.
 type periodicLog struct {
 	crawl.PeriodicLogSettings
-	every time.Duration
+	every time.Duration // negative: at the end alone
 }
 
 // Open implements [crawl.Extension].
@@ -27,9 +28,11 @@ func (p periodicLog) Open(ctx context.Context, env *crawl.Env) (crawl.Trace, err
 		var fields []zap.Field
 		if p.Timing {
 			now := time.Now()
-			fields = append(fields, zap.Any("time", map[string]any{
-				"start_time": began.UTC(), "utcnow": now.UTC(), "elapsed": now.Sub(began).Seconds(), "log_interval": p.every.Seconds(),
-			}))
+			times := map[string]any{"start_time": began.UTC(), "utcnow": now.UTC(), "elapsed": now.Sub(began).Seconds()}
+			if p.every > 0 {
+				times["log_interval"] = p.every.Seconds()
+			}
+			fields = append(fields, zap.Any("time", times))
 		}
 		all := env.Stats.Snapshot()
 		if len(p.Delta) > 0 {
@@ -44,6 +47,10 @@ func (p periodicLog) Open(ctx context.Context, env *crawl.Env) (crawl.Trace, err
 	return crawl.Trace{
 		SpiderOpened: func(context.Context, *crawl.Spider) {
 			began = time.Now()
+			if p.every <= 0 {
+				close(gone)
+				return
+			}
 			go func() {
 				defer close(gone)
 				tick := time.NewTicker(p.every)
@@ -65,11 +72,12 @@ func (p periodicLog) Open(ctx context.Context, env *crawl.Env) (crawl.Trace, err
 	}, nil
 }
 
-// chosen are the stats whose keys contain one of the texts in filter, and none of those behind an exclamation mark.
+// chosen are the stats whose keys contain one of the texts in filter, and none of those behind an exclamation mark. Exclusions alone leave all others.
 func chosen(all map[string]any, filter []string) map[string]any {
 	some := make(map[string]any)
+	others := !slices.ContainsFunc(filter, func(text string) bool { return !strings.HasPrefix(text, "!") })
 	for key, v := range all {
-		in := false
+		in := others
 		for _, text := range filter {
 			no, out := strings.CutPrefix(text, "!")
 			if out && no != "" && strings.Contains(key, no) {

@@ -203,6 +203,18 @@ func TestAutoThrottleAtTheServer(t *testing.T) {
 			"User-agent: *\nCrawl-delay: 7", func(s *crawl.Settings) { s.FixedDelay = false },
 			[]time.Duration{9 * time.Second, 7 * time.Second, 7 * time.Second, 7 * time.Second}, // from the answer to robots.txt on
 		},
+		"a slot that is left alone": {
+			"", func(s *crawl.Settings) {
+				s.Slots = map[string]crawl.Limits{"slow.example": {Delay: 7 * time.Second, DontThrottle: true}}
+			},
+			[]time.Duration{7000 * ms, 7000 * ms, 7000 * ms, 7000 * ms, 7000 * ms, 7000 * ms},
+		},
+		"a slot that is left alone, and keeps to its robots.txt": {
+			"User-agent: *\nCrawl-delay: 3", func(s *crawl.Settings) {
+				s.Slots = map[string]crawl.Limits{"slow.example": {DontThrottle: true}}
+			},
+			[]time.Duration{5000 * ms, 3000 * ms, 3000 * ms, 3000 * ms}, // the file took two seconds to come
+		},
 		"no longer than the longest": {
 			"", func(s *crawl.Settings) { s.AutoThrottle.MaxDelay, s.AutoThrottle.StartDelay = 1500*ms, 1500*ms },
 			[]time.Duration{1500 * ms, 1500 * ms, 1500 * ms, 1500 * ms},
@@ -340,6 +352,15 @@ func TestDelaysAtTheServer(t *testing.T) {
 		"a slot's own, shorter": {func(s *crawl.Settings) {
 			s.DownloadDelay, s.Slots = 9*second, map[string]crawl.Limits{"delayed.example": {Delay: 2 * second, FixedDelay: true}}
 		}, "", 2 * second, 2 * second, 2 * second},
+		"a slot's own, fixed as all are": {func(s *crawl.Settings) {
+			s.FixedDelay, s.Slots = true, map[string]crawl.Limits{"delayed.example": {Delay: 2 * second}}
+		}, "", 2 * second, 2 * second, 2 * second},
+		"a slot's own, drawn though all others are fixed": {func(s *crawl.Settings) {
+			s.DownloadDelay, s.FixedDelay, s.Slots = 4*second, true, map[string]crawl.Limits{"delayed.example": {RandomDelay: true}}
+		}, "", 2 * second, 6 * second, 4 * second},
+		"a slot that fixes the delay of all": {func(s *crawl.Settings) {
+			s.DownloadDelay, s.Slots = 3*second, map[string]crawl.Limits{"delayed.example": {FixedDelay: true}}
+		}, "", 3 * second, 3 * second, 3 * second},
 		"Crawl-delay":                   {func(*crawl.Settings) {}, "User-agent: *\nCrawl-delay: 2.5", 2500 * time.Millisecond, 2500 * time.Millisecond, 2500 * time.Millisecond},
 		"Crawl-delay, and a longer one": {func(s *crawl.Settings) { s.DownloadDelay = 8 * second }, "User-agent: *\nCrawl-delay: 2", 4 * second, 12 * second, 8 * second},
 		"Crawl-delay, and one that would be drawn below it": {func(s *crawl.Settings) { s.DownloadDelay = 5 * second }, "User-agent: *\nCrawl-delay: 4", 5 * second, 5 * second, 5 * second},

@@ -161,11 +161,14 @@ func (e *Engine) finalStats(reason string) {
 
 // traceCommit tells hooks and the log what a commit did with each request.
 func (e *Engine) traceCommit(c *commit) {
+	tr := &e.settings.Trace
+	if tr.RequestScheduled == nil && tr.RequestDropped == nil && !e.log.Core().Enabled(zap.DebugLevel) {
+		return
+	}
 	seen := make(map[int]bool, len(c.result.Seen))
 	for _, i := range c.result.Seen {
 		seen[i] = true
 	}
-	tr := &e.settings.Trace
 	for i := range c.tx.Push {
 		drop := seen[i]
 		if !drop && tr.RequestScheduled == nil || drop && tr.RequestDropped == nil && !e.log.Core().Enabled(zap.DebugLevel) {

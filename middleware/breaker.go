@@ -45,7 +45,7 @@ type breaker struct {
 	outages atomic.Int64 // hosts that have one
 
 	mu    sync.Mutex
-	hosts map[breakerKey]*health // Guarded by mu, with what they point to: about 150 bytes a host.
+	hosts map[breakerKey]*health // Guarded by mu, with what they point to: about 120 bytes a host.
 	runs  map[string]int         // Guarded by mu: failures in a row of a slot, whatever its hosts.
 }
 
@@ -53,10 +53,10 @@ type breakerKey struct{ scheme, host string }
 
 func (k breakerKey) String() string { return k.scheme + "://" + k.host }
 
-// health is how a host has answered.
+// health is how a host has answered. There is one of each host that was ever asked, so it is small.
 type health struct {
-	answers, failures int // of late, those in run not counted
-	run               int // failures in a row
+	answers, failures int32 // of late, those in run not counted
+	run               int32 // failures in a row
 	known             bool
 	out               *outage // nil: it is asked as usual
 }
@@ -152,7 +152,7 @@ func (b *breaker) admit(key breakerKey, req *crawl.Request) (trial bool, err err
 	switch {
 	case o.dead != nil:
 		b.stats.Inc("breaker/refused_count")
-		return false, &crawl.DownloadError{Kind: crawl.KindDeadHost, URL: req.URL.Redacted(), Err: o.dead}
+		return false, &crawl.DownloadError{Kind: crawl.KindDeadHost, URL: crawl.Redacted(req.URL), Err: o.dead}
 	case now.Before(o.until):
 		return false, b.back(h, req, o.until.Sub(now), nil)
 	case o.trying:
@@ -166,7 +166,7 @@ func (b *breaker) admit(key breakerKey, req *crawl.Request) (trial bool, err err
 // back is a request that goes back to the queue as it came. The slot is held with it, unless something else there has answered. Called with mu held.
 func (b *breaker) back(h *health, req *crawl.Request, after time.Duration, err error) error {
 	again := &crawl.RescheduleError{Request: repeat(req), After: after, Reason: "the host does not answer", Err: err}
-	if b.runs[req.Slot()] >= h.run {
+	if b.runs[req.Slot()] >= int(h.run) {
 		again.HoldSlot = after
 	}
 	return again
@@ -204,7 +204,12 @@ func (b *breaker) failed(key breakerKey, req *crawl.Request, trial bool, why *cr
 	defer b.mu.Unlock()
 	h := b.health(key)
 	h.run++
-	b.runs[req.Slot()]++
+	slot := req.Slot()
+	n, ok := b.runs[slot]
+	if !ok {
+		slot = strings.Clone(slot)
+	}
+	b.runs[slot] = n + 1
 	o, now := h.out, time.Now()
 	switch {
 	case o == nil && !b.down(h):
@@ -215,7 +220,7 @@ func (b *breaker) failed(key breakerKey, req *crawl.Request, trial bool, why *cr
 		b.outages.Add(1)
 		b.stats.Inc("breaker/open_count")
 		b.log.Info("the host does not answer: it is left alone for a while", zap.Stringer("host", key), zap.Duration("hold", b.Hold),
-			zap.Int("failures", h.run), zap.Error(why.Err))
+			zap.Int32("failures", h.run), zap.Error(why.Err))
 	case trial && o.dead == nil:
 		o.trying = false
 		o.failed++
@@ -239,8 +244,8 @@ func (b *breaker) failed(key breakerKey, req *crawl.Request, trial bool, why *cr
 
 // down reports whether a host is not there, as against one that answers now and then: p is how likely that one fails.
 func (b *breaker) down(h *health) bool {
-	if h.run < b.Failures || !h.known {
-		return h.run >= b.Failures
+	if int(h.run) < b.Failures || !h.known {
+		return int(h.run) >= b.Failures
 	}
 	p := float64(h.failures+1) / float64(h.answers+h.failures+2)
 	return math.Pow(p, float64(h.run)) < byChance
@@ -260,7 +265,7 @@ func (b *breaker) giveUp(key breakerKey, h *health, why *crawl.DownloadError) {
 	o.dead = fmt.Errorf("%s has not answered for %s: %w", key, time.Since(o.began).Round(time.Second), why.Err)
 	b.stats.Inc("breaker/given_up")
 	b.log.Warn("the host is given up: what waits for it fails as dead-host. With a job, `job requeue-failed --kind dead-host` has it asked again another day",
-		zap.Stringer("host", key), zap.Int("failures", h.run), zap.Int("trials", o.failed), zap.Error(o.dead))
+		zap.Stringer("host", key), zap.Int32("failures", h.run), zap.Int("trials", o.failed), zap.Error(o.dead))
 }
 
 // health is what is known of a host. Called with mu held.
@@ -268,7 +273,9 @@ func (b *breaker) health(key breakerKey) *health {
 	h := b.hosts[key]
 	if h == nil {
 		h = &health{}
-		b.hosts[breakerKey{key.scheme, strings.Clone(key.host)}] = h
+		// What is kept must not be a piece of the request, which would stay in memory with it.
+		scheme, host, _ := strings.Cut(key.String(), "://")
+		b.hosts[breakerKey{scheme, host}] = h
 	}
 	return h
 }

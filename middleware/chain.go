@@ -16,15 +16,15 @@ import (
 // A Chain is the downloader of one crawl with all its layers around it.
 type Chain struct {
 	outer    crawl.Fetcher
-	openers  []crawl.HostOpener // outermost first
-	stateful []crawl.Stateful   // outermost first
-	closers  []io.Closer        // outermost first
+	openers  []crawl.RequestOpener // outermost first
+	stateful []crawl.Stateful      // outermost first
+	closers  []io.Closer           // outermost first
 }
 
 var (
-	_ crawl.Fetcher    = (*Chain)(nil)
-	_ crawl.HostOpener = (*Chain)(nil)
-	_ io.Closer        = (*Chain)(nil)
+	_ crawl.Fetcher       = (*Chain)(nil)
+	_ crawl.RequestOpener = (*Chain)(nil)
+	_ io.Closer           = (*Chain)(nil)
 )
 
 // Build puts the built-in layers and those of Settings.Middlewares around bottom, which answers requests and stays the caller's to close. A Layer in
@@ -70,8 +70,11 @@ func (c *Chain) wrap(env *crawl.Env, l place[crawl.Middleware]) error {
 		return nil // it has nothing to do
 	}
 	c.outer = f
-	if o, ok := f.(crawl.HostOpener); ok {
+	switch o := f.(type) {
+	case crawl.RequestOpener:
 		c.openers = slices.Insert(c.openers, 0, o)
+	case crawl.HostOpener:
+		c.openers = slices.Insert(c.openers, 0, crawl.RequestOpener(originOpener{o}))
 	}
 	if s, ok := f.(crawl.Stateful); ok {
 		c.stateful = slices.Insert(c.stateful, 0, s)
@@ -118,15 +121,19 @@ func through(ctx context.Context, f crawl.Fetcher, req *crawl.Request) (*crawl.R
 	return nil, err
 }
 
-// HasOpeners reports whether OpenHost has anything to ask.
+// HasOpeners reports whether OpenHostFor has anything to ask.
 func (c *Chain) HasOpeners() bool { return len(c.openers) > 0 }
 
-// OpenHost asks each layer that is a [crawl.HostOpener], and returns the strictest of their limits. If some fail, the limits of the others count.
-func (c *Chain) OpenHost(ctx context.Context, origin string, f crawl.Fetcher) (crawl.Limits, error) {
+// OpenHostFor asks each layer that is a [crawl.RequestOpener] or a [crawl.HostOpener], and returns the strictest of their limits. If some fail, the limits of the others
+// count. One that is to be asked again is asked before those within.
+func (c *Chain) OpenHostFor(ctx context.Context, req *crawl.Request, f crawl.Fetcher) (crawl.Limits, error) {
 	var all crawl.Limits
 	var errs []error
 	for _, o := range c.openers {
-		l, err := o.OpenHost(ctx, origin, f)
+		l, err := o.OpenHostFor(ctx, req, f)
+		if _, again := errors.AsType[*crawl.RescheduleError](err); again {
+			return crawl.Limits{}, err
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -134,6 +141,17 @@ func (c *Chain) OpenHost(ctx context.Context, origin string, f crawl.Fetcher) (c
 		all = all.Strictest(l)
 	}
 	return all, errors.Join(errs...)
+}
+
+// originOpener lets a HostOpener be asked as the others are.
+type originOpener struct{ o crawl.HostOpener }
+
+func (o originOpener) OpenHostFor(ctx context.Context, req *crawl.Request, f crawl.Fetcher) (crawl.Limits, error) {
+	l, err := o.o.OpenHost(ctx, req.URL.Scheme+"://"+req.URL.Host, f)
+	if _, again := errors.AsType[*crawl.RescheduleError](err); again {
+		err = errors.New(err.Error()) // it is not asked again
+	}
+	return l, err
 }
 
 // Stateful are the layers that keep something in a job.

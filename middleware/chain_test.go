@@ -170,7 +170,7 @@ func TestChainOpenHost(t *testing.T) {
 	))
 	chain, err := Build(b.Env, robotsFileSite("User-agent: *\nCrawl-delay: 2"))
 	require.NoError(t, err)
-	limits, err := chain.OpenHost(t.Context(), "http://h", chain)
+	limits, err := chain.OpenHostFor(t.Context(), crawl.Get("http://h/"), chain)
 	require.ErrorIs(t, err, broken)
 	require.Equal(t, crawl.Limits{Concurrency: 2, Delay: 5 * time.Second, FixedDelay: true, HoldUntil: now.Add(time.Hour)}, limits)
 
@@ -178,7 +178,7 @@ func TestChainOpenHost(t *testing.T) {
 	chain, err = Build(b.Env, serveOK())
 	require.NoError(t, err)
 	require.False(t, chain.HasOpeners())
-	limits, err = chain.OpenHost(t.Context(), "http://h", chain)
+	limits, err = chain.OpenHostFor(t.Context(), crawl.Get("http://h/"), chain)
 	require.NoError(t, err)
 	require.Zero(t, limits)
 }

@@ -106,13 +106,16 @@ func (c *compression) decode(req *crawl.Request, resp *crawl.Response) error {
 	}
 	defer func() { _ = r.Close() }() // it gives back its decoders
 
-	src := &tolerant{r: r, truncated: c.allowTruncated || resp.Has(truncatedFlag)}
+	src := &tolerant{r: r, truncated: c.allowTruncated || req.Knob().AllowTruncated || resp.Has(truncatedFlag), most: req.Knob().StopAfter}
 	body, err := c.read(src)
 	if err != nil {
 		return c.failed(req, err)
 	}
 	old := resp.Body
 	resp.Body = body
+	if src.stopped && !resp.Has(stoppedFlag) {
+		resp.Flags = append(resp.Flags, stoppedFlag)
+	}
 	if src.cut && !resp.Has(truncatedFlag) {
 		resp.Flags = append(resp.Flags, truncatedFlag)
 	}
@@ -195,18 +198,25 @@ func (c *compression) failed(req *crawl.Request, err error) error {
 	default:
 		return fmt.Errorf("decompress %s: %w", req, err) // the disk's fault
 	}
-	return &crawl.DownloadError{Kind: kind, URL: req.URL.Redacted(), Err: err}
+	return &crawl.DownloadError{Kind: kind, URL: crawl.Redacted(req.URL), Err: err}
 }
 
-// tolerant is a reader that may take an early end for the end.
+// tolerant is a reader that may take an early end for the end, and ends after Knobs.StopAfter.
 type tolerant struct {
 	r         io.Reader
-	truncated bool // may
-	cut       bool // did
+	truncated bool  // may
+	cut       bool  // did
+	stopped   bool  // at most
+	most      int64 // bytes; 0: there may be more
+	come      int64
 }
 
 func (t *tolerant) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
+	if t.come += int64(n); t.most > 0 && t.come > t.most {
+		t.cut, t.stopped = true, true
+		return max(0, n-int(t.come-t.most)), io.EOF
+	}
 	if t.truncated && errors.Is(err, inflate.ErrTruncated) {
 		t.cut, err = true, io.EOF
 	}

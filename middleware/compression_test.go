@@ -244,15 +244,21 @@ func TestCompressionFailureClosesBodies(t *testing.T) {
 
 func TestCompressionAllowTruncated(t *testing.T) {
 	t.Parallel()
-	b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Download.AllowTruncated = true })
 	body := noise(200_000)
 	packed := pack(t, "gzip", body)
-	resp, err := unpack(t, b, "gzip", packed[:len(packed)/2])
-	require.NoError(t, err)
-	require.True(t, resp.Has("truncated"))
-	got := bodyOf(t, resp)
-	require.True(t, bytes.HasPrefix(body, got))
-	require.Greater(t, len(got), len(body)/3)
+	half := string(packed[:len(packed)/2])
+	for _, knob := range []bool{false, true} {
+		b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Download.AllowTruncated = !knob })
+		f := b.build(t, Compression, serve(func(req *crawl.Request) (*crawl.Response, error) {
+			return answer(req, 200, half, "Content-Encoding", "gzip"), nil
+		}))
+		resp, err := f.Fetch(t.Context(), crawl.Get("http://h/", func(r *crawl.Request) { r.Knobs = &crawl.Knobs{AllowTruncated: knob} }))
+		require.NoError(t, err)
+		require.True(t, resp.Has("truncated"))
+		got := bodyOf(t, resp)
+		require.True(t, bytes.HasPrefix(body, got))
+		require.Greater(t, len(got), len(body)/3)
+	}
 }
 
 // CVE-2025-6176 and its kin: a small body that stands for a huge one.
@@ -301,4 +307,26 @@ func TestCompressionPassesErrors(t *testing.T) {
 	_, err := b.build(t, Compression, failing(crawl.KindDNS)).Fetch(t.Context(), crawl.Get("http://h/"))
 	require.Equal(t, "dns", kindOf(err))
 	require.False(t, strings.Contains(err.Error(), "decompress"))
+}
+
+// StopAfter holds for what is decompressed.
+func TestCompressionStopsAfter(t *testing.T) {
+	t.Parallel()
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err := w.Write(bytes.Repeat([]byte("x"), 9<<20))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	for after, want := range map[int64]int64{1: 1, 70_000: 70_000, 9<<20 - 1: 9<<20 - 1, 9 << 20: 9 << 20, 10 << 20: 9 << 20} {
+		b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Compression.MaxRatio = -1 })
+		f := b.build(t, Compression, serve(func(req *crawl.Request) (*crawl.Response, error) {
+			return answer(req, 200, packed.String(), "Content-Encoding", "gzip"), nil
+		}))
+		resp, err := f.Fetch(t.Context(), crawl.Get("http://h/", func(r *crawl.Request) { r.Knobs = &crawl.Knobs{StopAfter: after} }))
+		require.NoError(t, err)
+		require.Equal(t, want, resp.Body.Size())
+		require.Equal(t, want < 9<<20, resp.Has("download_stopped"), after)
+		require.Equal(t, want < 9<<20, resp.Has("truncated"), after)
+		require.NoError(t, resp.Close())
+	}
 }

@@ -74,8 +74,8 @@ func (c *cookies) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respons
 	jar := c.jar(name)
 	u := req.URL
 	if req.Knob().Render != nil {
-		if hidden := jar.HTTPOnly(u); len(hidden) > 0 {
-			ctx = crawl.WithHTTPOnly(ctx, hidden)
+		if known := jar.Known(u); len(known) > 0 {
+			ctx = crawl.WithCookies(ctx, known)
 		}
 	}
 	resp, err := c.send(ctx, req, jar.Header(u))
@@ -170,7 +170,7 @@ func (c *cookies) Restore(state map[string][]byte) error {
 func (c *cookies) send(ctx context.Context, req *crawl.Request, jars string) (*crawl.Response, error) {
 	spiders := req.Header[cookie]
 	if len(spiders) > 0 {
-		ctx = context.WithValue(ctx, ownCookie{}, spiders)
+		ctx = crawl.WithOwnCookie(ctx, spiders)
 		if jars != "" {
 			jars = without(jars, spiders)
 		}
@@ -183,9 +183,6 @@ func (c *cookies) send(ctx context.Context, req *crawl.Request, jars string) (*c
 	c.sent(req, []string{value})
 	return sendWith(ctx, c.next, req, cookie, value)
 }
-
-// ownCookie is the key of the Cookie lines that a request had before the jar's were added: they say whose page it is, and so the HTTP cache keeps them apart.
-type ownCookie struct{}
 
 func (c *cookies) sent(req *crawl.Request, lines []string) {
 	if !c.debug {

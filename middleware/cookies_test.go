@@ -216,28 +216,28 @@ func TestStatefulLayersOfTheChain(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-// noteHidden is a browser that notes what it is told to hide.
-type noteHidden struct{ names *[]string }
+// noteKnown is a browser that notes what it is told of cookies.
+type noteKnown struct{ known *[]*http.Cookie }
 
-func (n noteHidden) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
-	*n.names = crawl.HTTPOnly(ctx)
-	return answer(req, 200, "", "Set-Cookie", "secret=1; HttpOnly", "Set-Cookie", "open=2"), nil
+func (n noteKnown) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+	*n.known = crawl.Cookies(ctx)
+	return answer(req, 200, "", "Set-Cookie", "secret=1; HttpOnly", "Set-Cookie", "open=2; Domain=shop.example"), nil
 }
 
-// TestCookiesOfPagesThatAreRendered tells the browser what no script may see.
+// TestCookiesOfPagesThatAreRendered tells the browser what it is to know of them.
 func TestCookiesOfPagesThatAreRendered(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	var hidden []string
-	f := b.build(t, Cookies, noteHidden{&hidden})
-	for _, want := range [][]string{nil, {"secret"}} {
+	var known []*http.Cookie
+	f := b.build(t, Cookies, noteKnown{&known})
+	for _, want := range [][]*http.Cookie{nil, {{Name: "secret", Value: "1", Path: "/", HttpOnly: true}, {Name: "open", Value: "2", Path: "/", Domain: "shop.example"}}} {
 		req := crawl.Get("https://shop.example/")
 		req.Knobs = &crawl.Knobs{Render: new(crawl.Render)}
 		_, err := f.Fetch(t.Context(), req)
 		require.NoError(t, err)
-		require.Equal(t, want, hidden)
+		require.Equal(t, want, known)
 	}
 	_, err := f.Fetch(t.Context(), crawl.Get("https://shop.example/"))
 	require.NoError(t, err)
-	require.Empty(t, hidden, "it is nobody's business where there are no scripts")
+	require.Empty(t, known, "it is nobody's business where there are no scripts")
 }

@@ -18,6 +18,7 @@ func Downloader() []crawl.Layer {
 		{Order: 750, Name: "httpproxy", Middleware: HTTPProxy},
 		{Order: 850, Name: "stats", Middleware: Stats},
 		{Order: 900, Name: "httpcache", Middleware: HTTPCache},
+		{Order: 940, Name: "retryafter", Middleware: RetryAfter},
 		{Order: 950, Name: "breaker", Middleware: Breaker},
 		{Order: 960, Name: "autothrottle", Middleware: AutoThrottle},
 	}

@@ -11,14 +11,15 @@
 //	  500  useragent     UserAgent, UserAgents                            Header                                               none               UserAgentMiddleware
 //	  550  retry         Retry                                            DontRetry, RetryTimes, PriorityAdjust, GiveUpLevel   retry/…            RetryMiddleware
 //	  580  metarefresh   MetaRefresh, Redirect, Referer                   DontRefresh, DontRedirect                            none               MetaRefreshMiddleware
-//	  590  compression   Compression, Download.MaxSize                    Header, MaxSize                                      httpcompression/…  HttpCompressionMiddleware
-//	  600  redirect      Redirect, Referer.Policy                         DontRedirect, HandleStatus, HandleAllStatus          none               RedirectMiddleware
+//	  590  compression   Compression, Download.MaxSize                    Header, MaxSize, StopAfter                           httpcompression/…  HttpCompressionMiddleware
+//	  600  redirect      Redirect, Referer.Policy, URLLength              DontRedirect, HandleStatus, HandleAllStatus          urllength/…        RedirectMiddleware
 //	  700  cookies       Cookies                                          CookieJar, DontMergeCookies, Header                  none               CookiesMiddleware
 //	  750  httpproxy     Proxy                                            Proxy                                                proxy/…            HttpProxyMiddleware
 //	  850  stats         none                                             none                                                 downloader/…       DownloaderStats
 //	  900  httpcache     HTTPCache                                        DontCache                                            httpcache/…        HttpCacheMiddleware
+//	  940  retryafter    Retry                                            none                                                 none               none
 //	  950  breaker       Breaker                                          none                                                 breaker/…          none
-//	  960  autothrottle  AutoThrottle                                     DontAdjustDelay                                      none               AutoThrottle (an extension)
+//	  960  autothrottle  AutoThrottle, Slots                              DontAdjustDelay                                      none               AutoThrottle (an extension)
 //
 // A spider middleware is a set of hooks. [BuildSpider] puts them together as [Hooks]. A response goes from the lowest order to the highest; what the spider makes of it,
 // requests, items and errors, goes the other way.
@@ -42,7 +43,7 @@
 //	meta key                        here
 //	allow_offsite                   AllowOffsite
 //	autothrottle_dont_adjust_delay  DontAdjustDelay
-//	bindaddress                     none: Download.BindAddress is for the whole crawl, and Proxy for a request
+//	bindaddress                     BindAddress, one text: an address, perhaps with a port
 //	cookiejar                       CookieJar, a name
 //	depth                           Request.Depth
 //	depth_reset                     DepthReset

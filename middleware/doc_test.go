@@ -59,7 +59,7 @@ func TestDocTable(t *testing.T) {
 		requireStats(t, row[1], row[4])
 	}
 	require.Equal(t, built, written)
-	downloaders := []string{"Timeout", "WarnSize", "AllowTruncated", "Slot", "Render"}
+	downloaders := []string{"Timeout", "WarnSize", "AllowTruncated", "Slot", "BindAddress", "Render"}
 	for f := range fieldsOf(reflect.TypeFor[crawl.Knobs]()) {
 		require.True(t, knobs[f] != slices.Contains(downloaders, f), "%s is a layer's, or the downloader's and the engine's", f)
 	}

@@ -95,8 +95,8 @@ func sendWith(ctx context.Context, next crawl.Fetcher, req *crawl.Request, key, 
 	}
 	sent[key] = []string{value}
 	req.Header = sent
+	defer func() { req.Header = before }() // also where a layer panics: it may be shown to Errback then
 	resp, err := next.Fetch(ctx, req)
-	req.Header = before
 
 	var again *crawl.RescheduleError
 	if err != nil && errors.As(err, &again) && again.Request != nil && slices.Equal(again.Request.Header[key], sent[key]) {

@@ -67,7 +67,7 @@ func TestUserAgents(t *testing.T) {
 	const file = "User-agent: one\nDisallow: /one\n\nUser-agent: two\nDisallow: /two\n\nUser-agent: three\nDisallow: /three"
 	b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.UserAgents = names })
 	site := robotsFileSite(file)
-	f := b.build(t, Robots, b.build(t, UserAgent, site))
+	f := opens{b.build(t, Robots, b.build(t, UserAgent, site))}
 	used := make(map[string]string)
 	for i := range 60 {
 		domain := "h" + strconv.Itoa(i) + ".co.uk"
@@ -144,4 +144,32 @@ func TestHeadersOfTheNextAttempt(t *testing.T) {
 		}
 		require.Equal(t, want, requireAgain(t, err).Request.Header)
 	}
+}
+
+// What is on the wire only is taken back also where a layer of somebody's own panics: Errback sees that request.
+func TestSecretsAfterAPanic(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) {
+		s.Robots.Ignore = true
+		s.HTTPAuth = crawl.HTTPAuthSettings{User: "u", Password: "p", Domain: "h"}
+		s.Middlewares = []crawl.Layer{{Order: 800, Middleware: func(_ *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
+			return crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+				if req.URL.Path == "/panic" {
+					require.Len(t, req.Header["Authorization"], 1)
+					panic("oh")
+				}
+				return next.Fetch(ctx, req)
+			}), nil
+		}}}
+	})
+	chain, err := Build(b.Env, serve(func(req *crawl.Request) (*crawl.Response, error) {
+		return answer(req, 200, "", "Set-Cookie", "a=1"), nil
+	}))
+	require.NoError(t, err)
+	_, err = chain.Fetch(t.Context(), crawl.Get("http://h/"))
+	require.NoError(t, err)
+	req := crawl.Get("http://h/panic")
+	require.Panics(t, func() { _, _ = chain.Fetch(t.Context(), req) })
+	require.Empty(t, req.Header["Authorization"])
+	require.Empty(t, req.Header["Cookie"])
 }

@@ -182,3 +182,25 @@ func TestHTTPAuthAndRedirects(t *testing.T) {
 		require.Empty(t, resp.Request.Header.Get("Authorization"))
 	}
 }
+
+// The credentials of a URL that a redirect leads to are for its origin. The one that the request was first made for never gets them.
+func TestHTTPAuthOfAURLOnTheWay(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	to := map[string]string{
+		"https://a.example/": "https://c.example/", "https://c.example/": "https://user:secret@b.example/1", "https://b.example/1": "/2", "https://b.example/2": "https://a.example/end",
+	}
+	got := make(map[string]string)
+	site := serve(func(req *crawl.Request) (*crawl.Response, error) {
+		got[withoutUser(req.URL).String()] = req.Header.Get("Authorization")
+		if location := to[withoutUser(req.URL).String()]; location != "" {
+			return answer(req, 302, "", "Location", location), nil
+		}
+		return answer(req, 200, ""), nil
+	})
+	_, err := follow(t.Context(), b.build(t, HTTPAuth, b.build(t, Redirect, site)), crawl.Get("https://a.example/"))
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{
+		"https://a.example/": "", "https://c.example/": "", "https://b.example/1": who("user:secret"), "https://b.example/2": who("user:secret"), "https://a.example/end": "",
+	}, got)
+}

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -44,7 +45,9 @@ import (
 //
 // An entry that cannot be read is removed with a warning, and counts as missing. What cannot be written is warned of once; the crawl goes on.
 //
-// Stats: httpcache/hit, miss, firsthand, store, uncacheable, revalidate, invalidate, errorrecovery, ignore, retrieve_error, store_error.
+// By HTTPCache.MaxSize what was stored or validated first goes when there is too much: see httpcache_trim.go.
+//
+// Stats: httpcache/hit, miss, firsthand, store, uncacheable, revalidate, invalidate, errorrecovery, ignore, retrieve_error, store_error, evicted.
 func HTTPCache(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
 	set := env.Settings.HTTPCache
 	if !set.On {
@@ -66,15 +69,21 @@ func HTTPCache(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
 	}
 	c := &httpCache{
 		HTTPCacheSettings: set, next: next, log: env.Log, stats: env.Stats, spool: env.Spool,
-		storage: storage, retry: env.Settings.Retry.Statuses, checksum: env.Settings.Media.Checksum, ownCookies: env.Settings.Cookies.Off,
+		storage: storage, retry: env.Settings.Retry.Statuses, largest: env.Settings.Download.MaxSize, checksum: env.Settings.Media.Checksum, ownCookies: env.Settings.Cookies.Off,
 		hits: env.Stats.Counter(cacheStat + "hit"),
 	}
 	c.bodies = cache.OpenBodies(filepath.Join(dir, "bodies"), &c.zip)
+	if err := c.limit(set.Storage); err != nil {
+		return nil, errors.Join(err, storage.Close())
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.endSweep = cancel
 	c.sweeping.Go(func() {
 		if n := c.bodies.Sweep(ctx, c.fileOf); n > 0 {
 			c.log.Info("bodies that no entry of the HTTP cache names were removed", zap.Int("files", n))
+		}
+		if c.walker != nil {
+			c.keepSmall(ctx)
 		}
 	})
 	if set.Policy == crawl.CacheRFC9111 {
@@ -107,13 +116,20 @@ type httpCache struct {
 	zip        cache.Zipper
 	rules      *cache.Rules // nil: dummy
 	retry      []int        // Retry.Statuses
+	largest    int64        // Download.MaxSize
 	checksum   string       // what the spool works out
 	ownCookies bool         // there is no jar: a Cookie header is the spider's
 	hits       *crawl.Counter
 
+	turns [256]sync.Mutex // by the key's first two digits: one entry with a body is written at a time, or evicted
+
 	unwritten sync.Once // the first failure is a warning
 
-	sweeping sync.WaitGroup // ends by itself, or soon after endSweep
+	walker crawl.CacheWalker // the storage, if it is kept to MaxSize; nil: it is not
+	look   chan struct{}     // the size is to be looked at
+	wrote  atomic.Int64      // bytes since the last look
+
+	sweeping sync.WaitGroup // ends soon after endSweep
 	endSweep func()
 }
 
@@ -166,7 +182,14 @@ func (c *httpCache) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respo
 	if match != nil && c.spent(req, match, now) {
 		match = nil
 	}
-	if match != nil && (c.Offline || c.rules == nil || c.rules.Usable(req.Header, match.head.Stored(), now)) {
+	usable := match != nil && (c.Offline || c.rules == nil || c.rules.Usable(req.Header, match.head.Stored(), now))
+	if match != nil && c.tooLarge(req, match.head) {
+		if usable {
+			return nil, &crawl.DownloadError{Kind: crawl.KindTooLarge, URL: crawl.Redacted(req.URL), Err: crawl.ErrBodyTooLarge}
+		}
+		match = nil // it may be smaller by now
+	}
+	if usable {
 		if resp := c.serve(req, match, now); resp != nil {
 			c.hits.Add(1)
 			return resp, nil
@@ -209,6 +232,15 @@ func (c *httpCache) handles(req *crawl.Request) bool {
 	return c.rules == nil || req.Method == "" || req.Method == http.MethodGet || req.Method == http.MethodHead
 }
 
+// tooLarge says that a request wants no body as large as the one that is stored.
+func (c *httpCache) tooLarge(req *crawl.Request, h *cache.Head) bool {
+	most := c.largest
+	if own := req.Knob().MaxSize; own != 0 {
+		most = own
+	}
+	return most > 0 && h.Size > most
+}
+
 // onNetwork says that it takes more than this machine to answer.
 func onNetwork(u *url.URL) bool { return u.Scheme != "file" && u.Scheme != "data" }
 
@@ -225,7 +257,7 @@ func (c *httpCache) spent(req *crawl.Request, f *found, now time.Time) bool {
 func (c *httpCache) key(ctx context.Context, req *crawl.Request, fp crawl.Fingerprint) string {
 	knobs := req.Knob()
 	auth, name := req.Header[authorization], req.Header[host]
-	own, _ := ctx.Value(ownCookie{}).([]string)
+	own := crawl.OwnCookie(ctx)
 	if c.ownCookies || knobs.DontMergeCookies {
 		own = req.Header[cookie]
 	}
@@ -346,6 +378,9 @@ func (c *httpCache) variant(req *crawl.Request, primary *found) string {
 func (c *httpCache) serve(req *crawl.Request, f *found, now time.Time) *crawl.Response {
 	h := f.head
 	body, err := c.body(f)
+	if err != nil && c.replaced(f) {
+		return nil
+	}
 	if err != nil {
 		c.damaged(req, f.key, err)
 		return nil
@@ -359,6 +394,15 @@ func (c *httpCache) serve(req *crawl.Request, f *found, now time.Time) *crawl.Re
 		Request: req, URL: req.URL, Status: h.Status, Header: header, Body: body, Proto: h.Proto, Flags: []string{cachedFlag},
 		Timing: crawl.Timing{Start: h.Asked, Latency: time.Duration(h.Latency), Total: time.Duration(h.Total)},
 	}
+}
+
+// replaced says that an entry with a body of its own was stored anew or evicted since it was read, perhaps by another crawl, which has removed that body.
+func (c *httpCache) replaced(f *found) bool {
+	if f.head.File == "" {
+		return false
+	}
+	now := c.headOf(f.key)
+	return now == nil || now.File != f.head.File
 }
 
 func (c *httpCache) body(f *found) (crawl.Body, error) {
@@ -420,11 +464,14 @@ func (c *httpCache) validate(ctx context.Context, req *crawl.Request, s shelf) (
 func (c *httpCache) askAnew(req *crawl.Request, match *found) error {
 	c.stats.Inc(cacheStat + "invalidate")
 	again := repeat(req)
+	if c.replaced(match) {
+		return crawl.Reschedule(again, 0, "the HTTP cache has another version")
+	}
 	if err := c.storage.Remove(match.key); err != nil {
 		c.removed(err)
 		again.SetKnobs(func(k *crawl.Knobs) { k.DontCache = true })
 	}
-	c.removed(c.bodies.Remove(match.head.File))
+	c.removeBody(match.head.File)
 	return crawl.Reschedule(again, 0, "the HTTP cache had another version")
 }
 
@@ -480,7 +527,7 @@ func (c *httpCache) renew(req *crawl.Request, answer *crawl.Response, s shelf, a
 		c.write(req, match.key, h, match.body)
 	default: // its variants are told apart by other headers now
 		h.Vary, h.Series = vary, rand.Text()
-		c.write(req, s.primary.key, h, match.body)
+		c.promote(req, s, h)
 	}
 	if set := answer.Header["Set-Cookie"]; len(set) > 0 {
 		resp.Header["Set-Cookie"] = set
@@ -491,6 +538,25 @@ func (c *httpCache) renew(req *crawl.Request, answer *crawl.Response, s shelf, a
 	return resp
 }
 
+// promote puts the entry that has answered, with another head, in the place of the primary one. Nothing finds the other variants any more.
+func (c *httpCache) promote(req *crawl.Request, s shelf, h *cache.Head) {
+	if s.primary.key == s.match.key {
+		c.write(req, s.primary.key, h, s.match.body)
+		return
+	}
+	if h.File != "" {
+		var err error
+		if h.File, err = c.bodies.Move(h.File, s.primary.key); err != nil {
+			c.failed(req, err)
+			return
+		}
+	}
+	if c.write(req, s.primary.key, h, s.match.body) {
+		c.removeBody(s.primary.head.File)
+		c.removed(c.storage.Remove(s.match.key))
+	}
+}
+
 // keep stores a response, if it may be, and reports whether it has.
 func (c *httpCache) keep(req *crawl.Request, resp *crawl.Response, s shelf) bool {
 	now := time.Now()
@@ -499,7 +565,7 @@ func (c *httpCache) keep(req *crawl.Request, resp *crawl.Response, s shelf) bool
 		asked = now
 	}
 	h := &cache.Head{
-		URL: req.URL.Redacted(), Status: resp.Status, Proto: resp.Proto, Header: resp.Header, Asked: asked, Got: asked.Add(resp.Timing.Latency),
+		URL: crawl.Redacted(req.URL), Status: resp.Status, Proto: resp.Proto, Header: resp.Header, Asked: asked, Got: asked.Add(resp.Timing.Latency),
 		Latency: int64(resp.Timing.Latency), Total: int64(resp.Timing.Total), Size: resp.Body.Size(),
 	}
 	if c.rules != nil {
@@ -527,15 +593,43 @@ func (c *httpCache) keep(req *crawl.Request, resp *crawl.Response, s shelf) bool
 		c.failed(req, err)
 		return false
 	}
-	if !c.write(req, key, h, body) {
+	if !c.put(req, key, h, body) {
 		c.removed(c.bodies.Remove(h.File))
 		return false
 	}
 	c.stats.Inc(cacheStat + "store")
 	for _, old := range [...]*found{primary, s.match} {
 		if old != nil && old.key == key {
-			c.removed(c.bodies.Remove(old.head.File))
+			c.removeBody(old.head.File)
 		}
+	}
+	return true
+}
+
+// turn is whose turn it is to change an entry that names a body.
+func (c *httpCache) turn(key string) *sync.Mutex {
+	n, _ := strconv.ParseUint(key[:2], 16, 8) // keys are hex digits
+	return &c.turns[n]
+}
+
+// put writes an entry. If it names a body, that of an entry that somebody else has stored meanwhile is removed: nobody names it then.
+func (c *httpCache) put(req *crawl.Request, key string, h *cache.Head, body []byte) bool {
+	if h.File == "" {
+		return c.write(req, key, h, body)
+	}
+	turn := c.turn(key)
+	turn.Lock()
+	defer turn.Unlock()
+	old := c.headOf(key)
+	if !c.write(req, key, h, body) {
+		return false
+	}
+	if old != nil {
+		c.removeBody(old.File)
+	}
+	// Another process may have been as quick.
+	if now := c.headOf(key); now != nil && now.File != h.File {
+		c.removed(c.bodies.Remove(h.File))
 	}
 	return true
 }
@@ -543,7 +637,21 @@ func (c *httpCache) keep(req *crawl.Request, resp *crawl.Response, s shelf) bool
 // drop removes an entry.
 func (c *httpCache) drop(f *found) {
 	c.removed(c.storage.Remove(f.key))
-	c.removed(c.bodies.Remove(f.head.File))
+	c.removeBody(f.head.File)
+}
+
+// removeBody removes a body that no entry names any more. The storage must be sure of that first: whoever is killed afterwards leaves no entry without its body.
+func (c *httpCache) removeBody(name string) {
+	if name == "" {
+		return
+	}
+	if s, ok := c.storage.(crawl.CacheSyncer); ok {
+		if err := s.Sync(); err != nil {
+			c.removed(err)
+			return
+		}
+	}
+	c.removed(c.bodies.Remove(name))
 }
 
 func sameKeys(a, b map[string]string) bool {
@@ -598,6 +706,11 @@ func (c *httpCache) write(req *crawl.Request, key string, h *cache.Head, body []
 		c.failed(req, err)
 		return false
 	}
+	file := int64(0)
+	if h.File != "" {
+		file = h.Size
+	}
+	c.grown(int64(len(entry)), file)
 	return true
 }
 
@@ -625,7 +738,7 @@ func (c *httpCache) closed(req *crawl.Request, err error) {
 func (c *httpCache) invalidate(ctx context.Context, req *crawl.Request) {
 	for _, method := range [...]string{http.MethodGet, http.MethodHead} {
 		read := *req
-		read.Method, read.Body = method, nil
+		read.Method, read.Body, read.Key = method, nil, crawl.Fingerprint{} // the Key is what the change is known by, not the page
 		key := c.key(ctx, req, read.Fingerprint())
 		if old := c.load(req, key); old != nil {
 			c.drop(old)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,9 +157,13 @@ func TestCacheAndJob(t *testing.T) {
 	}
 	site := crawltest.Handler(shop())
 	spider := titles()
-	parse, pages := spider.Parse, 0
+	parse, pages, home := spider.Parse, new(atomic.Int32), make(chan struct{})
 	spider.Parse = func(ctx context.Context, r *crawl.Response, out *crawl.Out) error {
-		if pages++; pages == 4 {
+		switch pages.Add(1) {
+		case 1:
+			defer close(home)
+		case 4:
+			<-home // A callback that is told that the crawl stops is called again in the next run.
 			return crawl.CloseSpider("enough")
 		}
 		return parse(ctx, r, out)

@@ -2,8 +2,10 @@ package middleware
 
 import (
 	"bytes"
+	"context"
 	"crypto/md5"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -756,6 +758,99 @@ func TestHTTPCacheRequestDirectives(t *testing.T) {
 }
 
 // TestHTTPCacheInvalidates has methods that change something (section 4.4).
+// TestHTTPCacheInvalidatesWithAKey changes a page by a request that has a Key of its own.
+func TestHTTPCacheInvalidatesWithAKey(t *testing.T) {
+	t.Parallel()
+	f := cacheOver(t, keptFor(t, rfc9111), serve(func(r *crawl.Request) (*crawl.Response, error) {
+		return answer(r, 200, "page", "Cache-Control", "max-age=60"), nil
+	}))
+	require.Equal(t, "page", got(t, f, asks("http://h/")))
+	require.Equal(t, "page cached", got(t, f, asks("http://h/")))
+	change := asks("http://h/")
+	change.Method, change.Key = http.MethodPost, crawl.Fingerprint{1}
+	require.Equal(t, "page", got(t, f, change))
+	require.Equal(t, "page", got(t, f, asks("http://h/")))
+}
+
+// TestHTTPCacheMaxSizeOfARequest asks for a page that is stored, and larger than the request wants.
+func TestHTTPCacheMaxSizeOfARequest(t *testing.T) {
+	t.Parallel()
+	site := pages(200, []string{"Cache-Control", "max-age=60"}, "0123456789")
+	for _, set := range [][]func(*crawl.Settings){nil, {rfc9111}} {
+		f := cacheOver(t, keptFor(t, set...), site)
+		require.Equal(t, "0123456789", got(t, f, asks("http://h/")))
+		most := func(n int64) *crawl.Request {
+			req := asks("http://h/")
+			req.Knobs = &crawl.Knobs{MaxSize: n}
+			return req
+		}
+		require.Equal(t, "0123456789 cached", got(t, f, most(10)))
+		require.Equal(t, "0123456789 cached", got(t, f, most(-1)))
+		_, err := f.Fetch(t.Context(), most(9))
+		failed, ok := errors.AsType[*crawl.DownloadError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, crawl.KindTooLarge, failed.Kind)
+		require.ErrorIs(t, err, crawl.ErrBodyTooLarge)
+		require.Equal(t, "0123456789 cached", got(t, f, asks("http://h/")), "it is good for others")
+	}
+}
+
+// TestHTTPCacheOctets stores headers in Latin-1, as servers send them.
+func TestHTTPCacheOctets(t *testing.T) {
+	t.Parallel()
+	f := cacheOver(t, keptFor(t), serve(func(r *crawl.Request) (*crawl.Response, error) {
+		resp := answer(r, 301, "", "Location", "/caf\xe9", "Etag", "\"\xe9\"", "X-Plain", "é")
+		resp.Header["X-Two"] = []string{"a", "\xff"}
+		return resp, nil
+	}))
+	var last http.Header
+	for range 2 {
+		resp, err := f.Fetch(t.Context(), asks("http://h/"))
+		require.NoError(t, err)
+		require.Equal(t, http.Header{"Location": {"/caf\xe9"}, "Etag": {"\"\xe9\""}, "X-Plain": {"é"}, "X-Two": {"a", "\xff"}}, resp.Header)
+		require.Equal(t, last != nil, resp.Has("cached"))
+		last = resp.Header
+	}
+}
+
+// TestHTTPCacheReplacedMeanwhile has two crawls on one folder. One stores a page anew, which removes the body that the other is about to read: it must not take what is there
+// now for damaged.
+func TestHTTPCacheReplacedMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := keptFor(t, rfc9111)
+	b.Spool.Over = 1000
+	large := strings.Repeat("x", 2<<20)
+	n := 0
+	site := serve(func(r *crawl.Request) (*crawl.Response, error) {
+		if r.Header["If-None-Match"] != nil {
+			return answer(r, 304, "", "Etag", r.Header.Get("If-None-Match")), nil
+		}
+		n++
+		resp := answer(r, 200, "", "Etag", fmt.Sprintf(`"%d"`, n), "Cache-Control", "max-age=0")
+		var err error
+		resp.Body, err = b.Spool.Read(strings.NewReader(large), -1, 0)
+		return resp, err
+	})
+	other := cacheOver(t, b, site)
+	f := cacheOver(t, b, crawl.FetcherFunc(func(ctx context.Context, r *crawl.Request) (*crawl.Response, error) {
+		if r.Header["If-None-Match"] != nil && n == 1 {
+			// The other's crawl stores it anew while this one validates.
+			old := other.(*httpCache).find(ctx, asks("http://h/"))
+			require.NotNil(t, old.match)
+			resp, err := site.Fetch(ctx, asks("http://h/"))
+			require.NoError(t, err)
+			require.True(t, other.(*httpCache).keep(asks("http://h/"), resp, old))
+		}
+		return site.Fetch(ctx, r)
+	}))
+	require.Equal(t, large, got(t, f, asks("http://h/")))
+	_, err := f.Fetch(t.Context(), asks("http://h/"))
+	requireAgain(t, err)
+	require.Zero(t, b.Stats.Int("httpcache/retrieve_error"))
+	require.Equal(t, large+" cached revalidated", got(t, f, asks("http://h/")))
+	require.Equal(t, 2, n, "what the other has stored is there")
+}
+
 func TestHTTPCacheInvalidates(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

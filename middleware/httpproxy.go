@@ -75,7 +75,7 @@ func (p *proxied) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respons
 	case own != "":
 		u, err := crawl.ParseProxy(own)
 		if err != nil {
-			return nil, &crawl.DownloadError{Kind: crawl.KindRequest, URL: req.URL.Redacted(), Err: err}
+			return nil, &crawl.DownloadError{Kind: crawl.KindRequest, URL: crawl.Redacted(req.URL), Err: err}
 		}
 		return p.next.Fetch(crawl.WithProxy(ctx, u), req)
 	case p.pool != nil:
@@ -83,7 +83,7 @@ func (p *proxied) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respons
 	case p.environment != nil:
 		u, err := p.environment(req.URL)
 		if err != nil {
-			return nil, &crawl.DownloadError{Kind: crawl.KindRequest, URL: req.URL.Redacted(), Err: err}
+			return nil, &crawl.DownloadError{Kind: crawl.KindRequest, URL: crawl.Redacted(req.URL), Err: err}
 		}
 		if u != nil {
 			ctx = crawl.WithProxy(ctx, u)
@@ -224,7 +224,7 @@ func (p *proxyPool) give(via *poolProxy, trial bool, host string, v verdict, err
 	switch {
 	case v == works:
 		if !via.until.IsZero() {
-			p.log.Info("proxy is back", zap.String("proxy", via.url.Redacted()))
+			p.log.Info("proxy is back", zap.String("proxy", crawl.Redacted(via.url)))
 		}
 		via.failed, via.where, via.until = 0, "", time.Time{}
 		return
@@ -242,5 +242,5 @@ func (p *proxyPool) give(via *poolProxy, trial bool, host string, v verdict, err
 	}
 	via.until = now.Add(p.Rest)
 	p.rests.Add(1)
-	p.log.Warn("proxy rests", zap.String("proxy", via.url.Redacted()), zap.Int("failures", via.failed), zap.Duration("rest", p.Rest), zap.Error(err))
+	p.log.Warn("proxy rests", zap.String("proxy", crawl.Redacted(via.url)), zap.Int("failures", via.failed), zap.Duration("rest", p.Rest), zap.Error(err))
 }

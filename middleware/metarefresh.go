@@ -68,7 +68,7 @@ func (m *metaRefresh) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Res
 		if !m.referers {
 			return
 		}
-		if value := refererFor(policyFor(c, resp, m.policy), resp.URL, target); value != "" {
+		if value := refererFor(pagePolicy(c, resp, m.policy), resp.URL, target); value != "" {
 			addHeader(c, referer, []string{value})
 		}
 	})

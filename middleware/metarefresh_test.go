@@ -128,6 +128,8 @@ func TestMetaRefreshRequest(t *testing.T) {
 	require.True(t, got.IsStart)
 
 	// By the referrer policies, and Referer.Off.
+	says := `<meta name=referrer content=no-referrer>` + refreshing("0;url=/b")
+	require.NotContains(t, refreshTo(t, b, crawl.Get("https://h/a"), 200, says).Header, "Referer")
 	require.NotContains(t, refreshTo(t, b, crawl.Get("https://h/a"), 200, refreshing("0;url=http://h/b")).Header, "Referer")
 	off := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Referer.Off = true })
 	require.NotContains(t, refreshTo(t, off, crawl.Get("http://h/a"), 200, refreshing("0;url=/b")).Header, "Referer")

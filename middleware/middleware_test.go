@@ -126,7 +126,7 @@ func (s *stub) urls() []string {
 // follow does what the engine does with a request: it asks again, without the waits, until there is an end.
 func follow(ctx context.Context, f crawl.Fetcher, req *crawl.Request) (*crawl.Response, error) {
 	for {
-		resp, err := f.Fetch(ctx, req)
+		resp, err := opens{f}.Fetch(ctx, req)
 		var again *crawl.RescheduleError
 		if !errors.As(err, &again) {
 			return resp, err

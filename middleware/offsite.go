@@ -116,7 +116,7 @@ func (s *site) check(req *crawl.Request, level zapcore.Level) error {
 	_, known := s.seen[h]
 	first := !known && len(s.seen) < maxOffsite
 	if first {
-		s.seen[h] = struct{}{}
+		s.seen[strings.Clone(h)] = struct{}{}
 		s.refused.Add(1)
 	}
 	s.mu.Unlock()

@@ -21,7 +21,8 @@ import (
 // the request has set, stay within scheme, host and port. A Cookie header of the request's own stays within its host, and does not leave https. A Referer is worked
 // out anew for the target. A fragment is kept unless the target has one (RFC 9110, section 10.2.2).
 //
-// After Redirect.Times the request is ignored, with the reason "max redirections reached": that ends every loop. DontRedirect, HandleStatus and HandleAllStatus hand
+// After Redirect.Times the request is ignored, with the reason "max redirections reached": that ends every loop. So is one that leads to a URL longer than
+// URLLength.Limit. DontRedirect, HandleStatus and HandleAllStatus hand
 // redirects on.
 func Redirect(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
 	if env.Settings.Redirect.Times <= 0 {
@@ -31,14 +32,19 @@ func Redirect(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
 }
 
 func newRedirect(env *crawl.Env, next crawl.Fetcher) *redirect {
-	return &redirect{RedirectSettings: env.Settings.Redirect, policy: env.Settings.Referer.Policy, next: next, log: env.Log}
+	return &redirect{
+		RedirectSettings: env.Settings.Redirect, policy: env.Settings.Referer.Policy, next: next, log: env.Log,
+		longest: env.Settings.URLLength.Limit, tooLong: env.Stats.Counter("urllength/request_ignored_count"),
+	}
 }
 
 type redirect struct {
 	crawl.RedirectSettings
-	policy string
-	next   crawl.Fetcher
-	log    *zap.Logger
+	policy  string
+	next    crawl.Fetcher
+	log     *zap.Logger
+	longest int // URL that is followed, in bytes; negative: of any length
+	tooLong *crawl.Counter
 }
 
 func (r *redirect) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
@@ -72,6 +78,11 @@ func (r *redirect) again(req *crawl.Request, resp *crawl.Response, target *url.U
 	if len(req.Redirects) >= r.Times {
 		r.log.Debug("max redirections reached", zap.Stringer("request", req), zap.Int("times", r.Times))
 		return nil, crawl.IgnoreRequest("max redirections reached")
+	}
+	if n := longer(target, r.longest); n > 0 {
+		r.tooLong.Add(1)
+		r.log.Debug("redirected to a url that is too long", zap.Stringer("request", req), zap.Int("length", n), zap.Int("limit", r.longest))
+		return nil, errTooLong
 	}
 	c := r.follow(req, target)
 	change(c)
@@ -119,6 +130,9 @@ func (r *redirect) follow(req *crawl.Request, target *url.URL) *crawl.Request {
 			c.SetKnobs(func(k *crawl.Knobs) {
 				k.HTTPUser = user.Username()
 				k.HTTPPassword, _ = user.Password()
+				if len(req.Redirects) > 0 { // a redirect has led to this URL: its password is for its origin, not for the first one
+					k.HTTPAuthDomain = authOrigin(from)
+				}
 			})
 		}
 	}

@@ -237,3 +237,28 @@ func TestRedirectLongLocation(t *testing.T) {
 	entry := b.logs.FilterMessage("redirect is not followed").All()[0]
 	require.Less(t, len(entry.ContextMap()["location"].(string)), 300)
 }
+
+// What is longer than URLLength.Limit is not followed: a link to it would be dropped too.
+func TestRedirectToALongURL(t *testing.T) {
+	t.Parallel()
+	for limit, followed := range map[int]bool{0: false, 300_000: true, -1: true} {
+		b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.URLLength.Limit = limit })
+		long := "/" + strings.Repeat("x", 200_000)
+		for _, f := range []crawl.Fetcher{
+			b.build(t, Redirect, serve(func(req *crawl.Request) (*crawl.Response, error) { return answer(req, 302, "", "Location", long), nil })),
+			b.build(t, MetaRefresh, serve(func(req *crawl.Request) (*crawl.Response, error) {
+				return answer(req, 200, `<meta http-equiv="refresh" content="0;url=`+long[:3000]+`">`, "Content-Type", "text/html"), nil
+			})),
+		} {
+			_, err := f.Fetch(t.Context(), crawl.Get("http://h/"))
+			if followed {
+				require.Contains(t, requireAgain(t, err).Request.URL.Path, "/xxx")
+			} else {
+				requireIgnored(t, err, "url is too long")
+			}
+		}
+		if !followed {
+			require.EqualValues(t, 2, b.Stats.Int("urllength/request_ignored_count"))
+		}
+	}
+}

@@ -10,9 +10,10 @@ import (
 	"github.com/tulle-go/tulle/crawl"
 )
 
-// Referer tells each site where a link was found, as far as the referrer policy lets it: the request's ReferrerPolicy, else that of the page's Referrer-Policy header, else
-// Referer.Policy. The policies are the W3C's eight (https://www.w3.org/TR/referrer-policy/). Only pages of http and https are ever named, and never with a user, a
-// password or a fragment. A Referer that the spider has set stays.
+// Referer tells each site where a link was found, as far as the referrer policy lets it: the request's ReferrerPolicy, which Out.FollowAll, forms and link extractors take from the
+// element (rel="noreferrer", referrerpolicy), else that of the page's <meta name="referrer">, else that of its Referrer-Policy header, else Referer.Policy. The policies are the
+// W3C's eight (https://www.w3.org/TR/referrer-policy/). Only pages of http and https are ever named, and never with a user, a password or a fragment. A Referer that the spider
+// has set stays.
 func Referer(env *crawl.Env) (crawl.SpiderHooks, error) {
 	if env.Settings.Referer.Off {
 		return crawl.SpiderHooks{}, crawl.NotConfigured("referer.off is set")
@@ -25,11 +26,17 @@ func Referer(env *crawl.Env) (crawl.SpiderHooks, error) {
 		if from == nil || from.URL == nil || hasReferer(req.Header) {
 			return req, nil
 		}
-		if value := refererFor(policyFor(req, from, policy), from.URL, req.URL); value != "" {
-			if req.Header == nil {
-				req.Header = make(http.Header, 1)
-			}
-			req.Header[referer] = []string{value}
+		own := pagePolicy(req, from, policy)
+		value := refererFor(own, from.URL, req.URL)
+		if value == "" {
+			return req, nil
+		}
+		if req.Header == nil {
+			req.Header = make(http.Header, 1)
+		}
+		req.Header[referer] = []string{value}
+		if own == sameOriginPolicy && policy != own && req.Knob().ReferrerPolicy == "" {
+			req.SetKnobs(func(k *crawl.Knobs) { k.ReferrerPolicy = own }) // other origins are not to see it either, after a redirect
 		}
 		return req, nil
 	}}, nil
@@ -62,8 +69,18 @@ var policies = map[string]bool{
 	originWhenCrossOrigin: true, strictOriginWhenCrossOrigin: true, unsafeURL: true,
 }
 
-// policyFor chooses the policy for a request that a response leads to. Of a header's list the last word that is known counts (section 8.1): older clients are
-// served first.
+// pagePolicy chooses the policy for a request that a page leads to.
+func pagePolicy(req *crawl.Request, from *crawl.Response, usual string) string {
+	if req.Knobs == nil || req.Knobs.ReferrerPolicy == "" {
+		if own := from.ReferrerPolicy(); own != "" {
+			return own
+		}
+	}
+	return policyFor(req, from, usual)
+}
+
+// policyFor chooses the policy for a request that a response leads to by its headers. Of a header's list the last word that is known counts (section 8.1): older clients
+// are served first.
 func policyFor(req *crawl.Request, from *crawl.Response, usual string) string {
 	if req.Knobs != nil && req.Knobs.ReferrerPolicy != "" {
 		return req.Knobs.ReferrerPolicy

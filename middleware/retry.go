@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,9 +17,10 @@ import (
 )
 
 // Retry asks again after failures that may pass: the statuses of Retry.Statuses, time-outs, names that were not found, connections that were refused or broke,
-// bodies that ended early, and proxies that do not do their work: the next attempt has another one, if there are several. A bad certificate stays bad, and so does a body that is too large. Nothing waits here: the request goes back to the queue with a time
+// bodies that ended early, proxies that do not do their work, the next attempt having another one if there are several, and a browser that ended or froze while it rendered
+// the page. A bad certificate stays bad, and so does a body that is too large. Nothing waits here: the request goes back to the queue with a time
 // before which it does not leave, its priority adjusted, after an exponential back-off drawn between its half and the whole, or after what the server asks for by
-// Retry-After, whichever is later. With 429 and 503 Retry-After holds the whole slot (RFC 6585, section 4; RFC 9110, section 15.6.4).
+// Retry-After, whichever is later. With 429 and 503 [RetryAfter] holds the whole slot.
 //
 // After Retry.Times, or the request's RetryTimes, a status is handed on as a response and a failure as the error that it is. DontRetry does so at once. A status in
 // HandleStatus is retried all the same, as in Scrapy. An attempt that brought the next part of a large body ([crawl.DownloadError].Progress) is not counted among
@@ -57,17 +57,12 @@ func (r *retry) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response,
 		}
 		again.Err = err
 		return nil, again
-	case resp.Status >= 400 && slices.Contains(r.Statuses, resp.Status):
+	case slices.Contains(r.Statuses, resp.Status):
 		again := r.again(req, statusReason(resp.Status), false)
 		if again == nil {
 			return resp, nil
 		}
-		if wait := r.asked(resp.Header.Get(retryAfter)); wait > 0 {
-			again.After = max(again.After, wait)
-			if resp.Status == http.StatusTooManyRequests || resp.Status == http.StatusServiceUnavailable {
-				again.HoldSlot = wait
-			}
-		}
+		again.After = max(again.After, asked(resp.Header.Get(retryAfter), r.MaxRetryAfter))
 		if err := resp.Close(); err != nil {
 			r.log.Warn("close response", zap.Stringer("request", req), zap.Error(err))
 		}
@@ -137,27 +132,6 @@ func (r *retry) backOff(n int) time.Duration {
 		return 0
 	}
 	return r.jitter(d)
-}
-
-// asked reads a Retry-After header (RFC 9110, section 10.2.3): seconds or a date. What cannot be read, or has passed, asks for nothing.
-func (r *retry) asked(value string) time.Duration {
-	value = strings.TrimSpace(value)
-	if value == "" || r.MaxRetryAfter <= 0 {
-		return 0
-	}
-	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
-		if seconds > uint64(r.MaxRetryAfter/time.Second) {
-			return r.MaxRetryAfter
-		}
-		return time.Duration(seconds) * time.Second
-	} else if errors.Is(err, strconv.ErrRange) {
-		return r.MaxRetryAfter
-	}
-	date, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return min(max(time.Until(date), 0), r.MaxRetryAfter)
 }
 
 // statusReason is a status with its name, as Scrapy writes it in stats.

@@ -202,6 +202,15 @@ func TestRetryLeavesOtherStatuses(t *testing.T) {
 	}
 }
 
+// Any status may be named, as in Scrapy: some sites say 202 while they make a page.
+func TestRetryOfASuccess(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Retry.Statuses = []int{202} })
+	site := serve(func(req *crawl.Request) (*crawl.Response, error) { return answer(req, 202, ""), nil })
+	_, err := buildRetry(t, b, site).Fetch(t.Context(), crawl.Get("http://h/"))
+	requireAgain(t, err)
+}
+
 // A crawl that stops must not fill its queue.
 func TestRetryNotWhenStopped(t *testing.T) {
 	t.Parallel()
@@ -267,15 +276,14 @@ func TestRetryAfter(t *testing.T) {
 		{"Fri, 31 Dec 9999 23:59:59 GMT", 5 * time.Minute},
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r := &retry{RetrySettings: crawl.RetrySettings{MaxRetryAfter: 5 * time.Minute}}
 		for _, c := range cases {
-			require.Equal(t, c.want, r.asked(c.value), "%q", c.value)
+			require.Equal(t, c.want, asked(c.value, 5*time.Minute), "%q", c.value)
 		}
-		r.MaxRetryAfter = -1
-		require.Zero(t, r.asked("7"))
+		require.Zero(t, asked("7", -1))
 	})
 }
 
+// TestRetryAfterHoldsTheSlot has a site that asks for a pause. The slot is held for it, whether the request is to be asked again or not.
 func TestRetryAfterHoldsTheSlot(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
@@ -291,13 +299,29 @@ func TestRetryAfterHoldsTheSlot(t *testing.T) {
 		{http.StatusTooManyRequests, "0", time.Second, 0},
 	}
 	for _, c := range cases {
-		b := newBundle(t)
-		f := buildRetry(t, b, serve(func(req *crawl.Request) (*crawl.Response, error) {
-			return answer(req, c.status, "", "Retry-After", c.value), nil
-		}))
-		_, err := f.Fetch(t.Context(), crawl.Get("http://h/"))
-		again := requireAgain(t, err)
-		require.Equal(t, c.after, again.After, c)
-		require.Equal(t, c.hold, again.HoldSlot, c)
+		for _, knobs := range []*crawl.Knobs{nil, {DontRetry: true}} {
+			synctest.Test(t, func(t *testing.T) {
+				limiter := &tellTale{told: make(map[string][]crawl.Limits)}
+				b := newBundle(t)
+				b.Limiter = limiter
+				f := buildRetry(t, b, b.build(t, RetryAfter, serve(func(req *crawl.Request) (*crawl.Response, error) {
+					return answer(req, c.status, "", "Retry-After", c.value), nil
+				})))
+				resp, err := f.Fetch(t.Context(), crawl.Get("http://h/", func(r *crawl.Request) { r.Knobs = knobs }))
+				if knobs != nil {
+					require.NoError(t, err)
+					require.Equal(t, c.status, resp.Status)
+				} else {
+					again := requireAgain(t, err)
+					require.Equal(t, c.after, again.After, c)
+					require.Zero(t, again.HoldSlot)
+				}
+				var held []crawl.Limits
+				if c.hold > 0 {
+					held = []crawl.Limits{{HoldUntil: time.Now().Add(c.hold)}}
+				}
+				require.Equal(t, held, limiter.told["h"], c)
+			})
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,12 +22,14 @@ import (
 // Robots keeps to robots.txt (RFC 9309), unless Robots.Ignore or the request's IgnoreRobots is set. What is disallowed is ignored with the reason "robots.txt". A request
 // that names a User-Agent of its own is held to the groups for that one, unless Robots.UserAgent says whom the crawl is to be taken for.
 //
-// The engine asks for a host's robots.txt before anything else, by OpenHost, which returns its Crawl-delay, capped by Robots.MaxDelay. Origins that the engine does not
-// open (a redirect's target, a picture's host) are opened by the first request for them; the others wait for it.
+// The engine asks for a host's robots.txt before anything else of it, by OpenHostFor, which returns its Crawl-delay, capped by Robots.MaxDelay. It asks as the request that
+// waits for it would: in its slot, by its proxy, from its address, under its User-Agent. What is asked after a while, or elsewhere, waits in the engine's queue. A request
+// whose file is not known, or too old, has its host opened again.
 //
-// What an answer means: 2xx are the rules; 3xx that lead nowhere, or more than five of them, and 4xx mean that everything is allowed; 5xx, 429 (as at Google) and
-// failures mean that nothing is, and so does a file that is not whole (Download.AllowTruncated, [crawl.StopDownload]), until it is tried again five minutes later: the
-// requests are ignored with an error that wraps the cause, which is logged once. Rules are good for a day.
+// What an answer means: 2xx are the rules, of a file that is longer than 500 KiB those before; 3xx that lead nowhere, or more than five of them, whatever Redirect.Times
+// says, and 4xx mean that everything is allowed; 5xx, 429 (as at Google) and failures mean that nothing is, and so does a file that is not whole
+// (Download.AllowTruncated, [crawl.StopDownload]), until it is tried again five minutes later: the requests are ignored with an error that wraps the cause, which is
+// logged once. Rules are good for a day.
 //
 // Stats: robotstxt/request_count, response_count, response_status_count/STATUS and exception_count/KIND are of the files; robotstxt/forbidden counts the requests that
 // were refused.
@@ -42,18 +43,17 @@ func Robots(env *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
 		names = agents{set.UserAgent}
 	}
 	return &robots{
-		next: next, log: env.Log, stats: env.Stats, trace: &env.Settings.Trace, forbidden: env.Stats.Counter("robotstxt/forbidden"),
+		next: next, redirect: newRedirect(env, next), log: env.Log, stats: env.Stats, trace: &env.Settings.Trace, forbidden: env.Stats.Counter("robotstxt/forbidden"),
 		agents: names, sameForAll: set.UserAgent != "", maxDelay: set.MaxDelay,
-		known: make(map[robotsKey]robotsFile), flights: make(map[robotsKey]chan struct{}),
+		known: make(map[robotsKey]robotsFile), flights: make(map[robotsKey]*robotsFlight),
 	}, nil
 }
 
 const (
 	robotsPatience  = 10 * time.Second // in all, for the waits that retries of one robots.txt ask for
-	robotsMaxTime   = time.Minute      // in all
+	robotsMaxTime   = time.Minute      // in all, on the wire
 	robotsRedirects = 5                // RFC 9309, section 2.3.1.2
 	robotsAttempts  = 20               // whatever the layers ask for
-	robotsMaxSize   = 8 << 20          // of what is downloaded; robotstxt.MaxSize of it is read
 	robotsDay       = 24 * time.Hour   // RFC 9309, section 2.4
 	robotsUnread    = 5 * time.Minute  // until a file that could not be read is tried again
 
@@ -63,6 +63,7 @@ const (
 
 type robots struct {
 	next      crawl.Fetcher
+	redirect  *redirect
 	log       *zap.Logger
 	stats     *crawl.Stats
 	trace     *crawl.Trace
@@ -75,7 +76,7 @@ type robots struct {
 	mu      sync.RWMutex
 	known   map[robotsKey]robotsFile    // Guarded by mu.
 	cost    int                         // Guarded by mu: bytes that known takes, about.
-	flights map[robotsKey]chan struct{} // Guarded by mu: files that are being asked for; closed when one is known, or given up.
+	flights map[robotsKey]*robotsFlight // Guarded by mu: files that are being asked for, between one call of OpenHostFor and the next. A file has one call at a time.
 }
 
 // robotsKey is whose rules, for whom.
@@ -94,21 +95,36 @@ type robotsFile struct {
 	cost  int
 }
 
+// robotsFlight is a file that is being asked for.
+type robotsFlight struct {
+	req      *crawl.Request // what is to be asked next
+	patience time.Duration  // left for the waits that retries ask for
+	time     time.Duration  // left on the wire
+	attempts int
+}
+
 var allowAll = &robotstxt.Rules{}
 
-// OpenHost asks for an origin's robots.txt and returns the delay that it asks for, which is the least the site wants, so it is fixed. That the file cannot be read is no
+// OpenHostFor asks for an origin's robots.txt and returns the delay that it asks for, which is the least the site wants, so it is fixed. That the file cannot be read is no
 // error here: the requests will be told.
-func (r *robots) OpenHost(ctx context.Context, origin string, f crawl.Fetcher) (crawl.Limits, error) {
-	u, err := url.Parse(origin)
-	if err != nil {
-		return crawl.Limits{}, fmt.Errorf("origin %q: %w", origin, err)
-	}
-	if !web(u) {
+func (r *robots) OpenHostFor(ctx context.Context, req *crawl.Request, f crawl.Fetcher) (crawl.Limits, error) {
+	if !web(req.URL) {
 		return crawl.Limits{}, nil
 	}
-	file, err := r.open(ctx, keyOf(u, ""), "", f)
-	if err != nil {
-		return crawl.Limits{}, err
+	header, agent := r.agentOf(req)
+	key := keyOf(req.URL, agent)
+	file, fresh := r.lookUp(key)
+	if !fresh {
+		renewed, err := r.read(ctx, key, r.flight(key, header, req), f)
+		if err != nil {
+			return crawl.Limits{}, err
+		}
+		if renewed.err != nil && file.rules != nil && file.err == nil {
+			file.until = renewed.until // rules that cannot be renewed stay good (RFC 9309, section 2.4)
+		} else {
+			file = renewed
+		}
+		r.keep(key, file)
 	}
 	var delay time.Duration
 	if file.err == nil && r.maxDelay > 0 {
@@ -122,11 +138,11 @@ func (r *robots) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response
 	if !web(req.URL) || req.Knobs != nil && req.Knobs.IgnoreRobots {
 		return r.next.Fetch(ctx, req)
 	}
-	own, agent := r.agentOf(req)
-	file, err := r.open(ctx, keyOf(req.URL, agent), own, r.next)
+	_, agent := r.agentOf(req)
+	file, fresh := r.lookUp(keyOf(req.URL, agent))
 	switch {
-	case err != nil:
-		return nil, err
+	case !fresh:
+		return nil, &crawl.RescheduleError{Request: req, Reopen: true, Reason: "its robots.txt is not known"}
 	case file.err != nil: // nobody has forbidden it: it fails, and may be asked another day
 		r.stats.Inc("robotstxt/unread")
 		return nil, file.err
@@ -136,6 +152,14 @@ func (r *robots) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response
 		return nil, crawl.IgnoreRequest("robots.txt")
 	}
 	return r.next.Fetch(ctx, req)
+}
+
+// lookUp returns what is known of a file, and whether that is still good.
+func (r *robots) lookUp(key robotsKey) (file robotsFile, fresh bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	file, ok := r.known[key]
+	return file, ok && time.Now().Before(file.until)
 }
 
 func keyOf(u *url.URL, agent string) robotsKey {
@@ -162,67 +186,38 @@ func (r *robots) agentOf(req *crawl.Request) (header, agent string) {
 	return header, agent
 }
 
-// open returns what is known of a robots.txt, and asks for it if that is nothing, or too old. Of several that need it one asks. An error means that ctx has ended.
-func (r *robots) open(ctx context.Context, key robotsKey, header string, f crawl.Fetcher) (robotsFile, error) {
-	for {
-		r.mu.RLock()
-		file, ok := r.known[key]
-		r.mu.RUnlock()
-		if ok && time.Now().Before(file.until) {
-			return file, nil
-		}
-
-		r.mu.Lock()
-		flight := r.flights[key]
-		first := flight == nil
-		if first {
-			flight = make(chan struct{})
-			r.flights[key] = flight
-		}
-		r.mu.Unlock()
-		if first {
-			return r.lead(ctx, key, header, f, flight)
-		}
-		select {
-		case <-flight: // it is known now, or whoever asked has given up
-		case <-ctx.Done():
-			return robotsFile{}, ctx.Err()
-		}
+// flight is how far the question for a file has come. A new one asks as req does, with a header of its own if it has one.
+func (r *robots) flight(key robotsKey, header string, req *crawl.Request) *robotsFlight {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if fl := r.flights[key]; fl != nil {
+		return fl
 	}
-}
-
-// lead asks for a robots.txt for all who wait for the flight.
-func (r *robots) lead(ctx context.Context, key robotsKey, header string, f crawl.Fetcher, flight chan struct{}) (robotsFile, error) {
-	defer func() {
-		r.mu.Lock()
-		delete(r.flights, key)
-		r.mu.Unlock()
-		close(flight)
-	}()
-	// Between the look and the lead another flight may have landed.
-	r.mu.RLock()
-	old, had := r.known[key]
-	r.mu.RUnlock()
-	if had && time.Now().Before(old.until) {
-		return old, nil
-	}
-	file := r.read(ctx, key, header, f)
-	if err := ctx.Err(); err != nil && file.err != nil {
-		return robotsFile{}, err
-	}
-	if file.err != nil && had && old.err == nil {
-		old.until = file.until // rules that cannot be renewed stay good (RFC 9309, section 2.4)
-		file = old
-	}
-	r.keep(key, file)
-	return file, nil
+	fl := &robotsFlight{patience: robotsPatience, time: robotsMaxTime, req: crawl.Get(key.origin()+"/robots.txt", func(c *crawl.Request) {
+		k := req.Knob()
+		c.DontFilter = true
+		c.Knobs = &crawl.Knobs{
+			IgnoreRobots: true, AllowOffsite: true, DontRefresh: true, DontRedirect: true, StopAfter: robotstxt.MaxSize + 1,
+			Slot: k.Slot, Proxy: k.Proxy, BindAddress: k.BindAddress,
+		}
+		if header != "" {
+			c.Header = http.Header{userAgent: {header}}
+		}
+	})}
+	r.flights[key] = fl
+	r.stats.Inc("robotstxt/request_count")
+	return fl
 }
 
 // keep remembers a file, and forgets others if there is no room. Which ones does not matter: they are asked for again when they are needed.
 func (r *robots) keep(key robotsKey, file robotsFile) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.cost += file.cost - r.known[key].cost
+	old, had := r.known[key]
+	if !had {
+		key = robotsKey{strings.Clone(key.scheme), strings.Clone(key.host), strings.Clone(key.agent)} // they are pieces of the request
+	}
+	r.cost += file.cost - old.cost
 	r.known[key] = file
 	for k, other := range r.known {
 		if r.cost <= robotsBudget {
@@ -235,42 +230,31 @@ func (r *robots) keep(key robotsKey, file robotsFile) {
 	}
 }
 
-// read asks for a robots.txt and says what the answer means. header is the User-Agent to ask as, "" the crawl's.
-func (r *robots) read(ctx context.Context, key robotsKey, header string, f crawl.Fetcher) robotsFile {
-	r.stats.Inc("robotstxt/request_count")
-	file := robotsFile{rules: allowAll, until: time.Now().Add(robotsDay), cost: robotsEntry}
-	unread := func(err error) robotsFile {
-		file.until = time.Now().Add(robotsUnread)
-		file.err = &crawl.IgnoreRequestError{Reason: "robots.txt of " + key.origin() + " could not be read", Err: err}
-		if ctx.Err() == nil {
-			r.log.Warn("robots.txt cannot be read: nothing of the site is asked", zap.String("origin", key.origin()), zap.Error(err))
-		}
-		return file
+// read asks for a robots.txt once, and says what the answer means. An error is a [crawl.RescheduleError] that says what is to be asked next, or that ctx has ended.
+func (r *robots) read(ctx context.Context, key robotsKey, fl *robotsFlight, f crawl.Fetcher) (robotsFile, error) {
+	asked := fl.req
+	resp, err := r.ask(ctx, fl, f)
+	if _, again := errors.AsType[*crawl.RescheduleError](err); again {
+		return robotsFile{}, err
 	}
-	req := crawl.Get(key.origin()+"/robots.txt", func(req *crawl.Request) {
-		req.DontFilter = true
-		req.Knobs = &crawl.Knobs{IgnoreRobots: true, AllowOffsite: true, DontRefresh: true, MaxSize: robotsMaxSize}
-		if header != "" {
-			req.Header = http.Header{userAgent: {header}}
-		}
-	})
-	limited, cancel := context.WithTimeout(ctx, robotsMaxTime)
-	defer cancel()
-	resp, err := r.ask(limited, req, f)
-	if errors.Is(err, errTooManyRedirects) {
-		return file
+	r.mu.Lock()
+	delete(r.flights, key)
+	r.mu.Unlock()
+	if err != nil && ctx.Err() != nil {
+		return robotsFile{}, ctx.Err()
+	}
+	file := robotsFile{rules: allowAll, until: time.Now().Add(robotsDay), cost: robotsEntry}
+	unread := func(err error) (robotsFile, error) {
+		file.until = time.Now().Add(robotsUnread)
+		file.err = &crawl.IgnoreRequestError{Reason: "robots.txt of " + key.origin() + " could not be read", Err: err, Kind: crawl.KindRobots}
+		r.log.Warn("robots.txt cannot be read: nothing of the site is asked", zap.String("origin", key.origin()), zap.Error(err))
+		return file, nil
 	}
 	if err != nil {
-		if ctx.Err() == nil {
-			r.stats.Inc("robotstxt/exception_count/" + kindOf(err))
-		}
+		r.stats.Inc("robotstxt/exception_count/" + kindOf(err))
 		return unread(err)
 	}
-	defer func() {
-		if err := resp.Close(); err != nil {
-			r.log.Warn("close robots.txt", zap.String("origin", key.origin()), zap.Error(err))
-		}
-	}()
+	defer r.closed(key, resp)
 	r.stats.Inc("robotstxt/response_count")
 	r.stats.Inc("robotstxt/response_status_count/" + strconv.Itoa(resp.Status))
 	switch {
@@ -278,7 +262,7 @@ func (r *robots) read(ctx context.Context, key robotsKey, header string, f crawl
 		return unread(errors.New(statusReason(resp.Status)))
 	case resp.Status >= 300:
 		r.tell(key, allowAll, nil)
-		return file
+		return file, nil
 	}
 	body, err := head(resp, robotstxt.MaxSize+1)
 	if err != nil {
@@ -289,15 +273,19 @@ func (r *robots) read(ctx context.Context, key robotsKey, header string, f crawl
 	}
 	agent := key.agent
 	if agent == "" {
-		agent = r.agents.of(req.URL)
+		agent = r.agents.of(asked.URL)
 	}
 	parsed := robotstxt.Parse(body)
 	file.rules = parsed.Agent(agent)
+	file.cost += file.rules.Size()
 	r.tell(key, file.rules, parsed.Sitemaps())
-	if !markup(body) {
-		file.cost += len(body)
+	return file, nil
+}
+
+func (r *robots) closed(key robotsKey, resp *crawl.Response) {
+	if err := resp.Close(); err != nil {
+		r.log.Warn("close robots.txt", zap.String("origin", key.origin()), zap.Error(err))
 	}
-	return file
 }
 
 // tell tells Trace.RobotsParsed of a file.
@@ -311,50 +299,54 @@ func (r *robots) tell(key robotsKey, rules *robotstxt.Rules, sitemaps []string) 
 // stoppedFlag is what the downloader flags a body with that a hook has ended: see [crawl.StopDownload].
 const stoppedFlag = "download_stopped"
 
-var (
-	errTooManyRedirects = errors.New("too many redirects")
-	errCutOff           = errors.New("the file is not whole: its download broke off, or a hook stopped it")
-)
+var errCutOff = errors.New("the file is not whole: its download broke off, or a hook stopped it")
 
-// ask fetches, and does what the engine would do with a request that is to be asked again: it waits, within bounds, and asks.
-func (r *robots) ask(ctx context.Context, req *crawl.Request, f crawl.Fetcher) (*crawl.Response, error) {
-	patience := robotsPatience
-	for range robotsAttempts {
-		resp, err := through(ctx, f, req)
-		var again *crawl.RescheduleError
-		if !errors.As(err, &again) || again.Request == nil {
-			return resp, err
+// ask asks once. What is to be asked again is returned as the error that says so, if there is time and patience left.
+func (r *robots) ask(ctx context.Context, fl *robotsFlight, f crawl.Fetcher) (*crawl.Response, error) {
+	limited, cancel := context.WithTimeout(ctx, fl.time)
+	defer cancel()
+	begun := time.Now()
+	resp, err := through(limited, f, fl.req)
+	fl.time -= time.Since(begun)
+	fl.attempts++
+	if err == nil {
+		target := r.target(fl.req, resp)
+		if target == nil || len(fl.req.Redirects) >= robotsRedirects {
+			return resp, nil
 		}
-		if len(again.Request.Redirects) > robotsRedirects {
-			return nil, errTooManyRedirects
+		if err := resp.Close(); err != nil {
+			r.log.Warn("close redirect", zap.Stringer("request", fl.req), zap.Error(err))
 		}
-		if again.After > patience {
-			if again.Err != nil {
-				return nil, again.Err
-			}
-			return nil, errors.New(again.Reason)
-		}
-		patience -= again.After
-		if err := sleep(ctx, again.After); err != nil {
-			return nil, err
-		}
-		req = again.Request
+		err = crawl.Reschedule(r.redirect.follow(fl.req, target), 0, "redirect "+strconv.Itoa(resp.Status))
 	}
-	return nil, fmt.Errorf("no answer after %d attempts", robotsAttempts)
+	again, ok := errors.AsType[*crawl.RescheduleError](err)
+	switch {
+	case !ok || again.Request == nil:
+		return nil, err
+	case fl.attempts >= robotsAttempts:
+		return nil, fmt.Errorf("no answer after %d attempts", robotsAttempts)
+	case again.After > fl.patience || fl.time <= 0:
+		if again.Err != nil {
+			return nil, again.Err
+		}
+		return nil, errors.New(again.Reason)
+	}
+	fl.patience -= again.After
+	fl.req = again.Request
+	return nil, again
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
+// target is where a redirect leads, nil if it leads nowhere.
+func (r *robots) target(req *crawl.Request, resp *crawl.Response) *url.URL {
+	ref := resp.Header.Get(location)
+	if !redirects(resp.Status) || ref == "" {
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+	target, err := resolve(req, resp, ref)
+	if err != nil || !web(target) || longer(target, r.redirect.longest) > 0 {
+		return nil
+	}
+	return target
 }
 
 // head reads the beginning of a body.
@@ -365,9 +357,4 @@ func head(resp *crawl.Response, most int64) ([]byte, error) {
 	}
 	defer func() { _ = body.Close() }() // it was only read
 	return io.ReadAll(io.LimitReader(body, most))
-}
-
-// markup reports whether a file is a page: then it has hardly any rules, whatever its size.
-func markup(body []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(body, "\xef\xbb\xbf \t\r\n"), []byte("<"))
 }

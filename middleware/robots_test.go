@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,11 +30,37 @@ func robotsFileSite(text string) *stub {
 	return robotsSite(func(req *crawl.Request) (*crawl.Response, error) { return answer(req, 200, text), nil })
 }
 
+// opens does what the engine does: a request whose host is not open is fetched again when it is.
+type opens struct{ crawl.Fetcher }
+
+func (o opens) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+	resp, err := o.Fetcher.Fetch(ctx, req)
+	if again, ok := errors.AsType[*crawl.RescheduleError](err); !ok || !again.Reopen {
+		return resp, err
+	}
+	if _, err := openHost(ctx, o.Fetcher, req, o.Fetcher); err != nil {
+		return nil, err
+	}
+	return o.Fetcher.Fetch(ctx, req)
+}
+
+// openHost opens a host as the engine does. What is to be asked after a while is waited for.
+func openHost(ctx context.Context, f crawl.Fetcher, req *crawl.Request, through crawl.Fetcher) (crawl.Limits, error) {
+	for {
+		l, err := f.(crawl.RequestOpener).OpenHostFor(ctx, req, through)
+		again, ok := errors.AsType[*crawl.RescheduleError](err)
+		if !ok {
+			return l, err
+		}
+		time.Sleep(again.After)
+	}
+}
+
 func TestRobots(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	site := robotsFileSite("User-agent: *\nDisallow: /private\n\nUser-agent: tulle\nDisallow: /tulle")
-	f := b.build(t, Robots, site)
+	f := opens{b.build(t, Robots, site)}
 	for range 2 {
 		resp, err := f.Fetch(t.Context(), crawl.Get("http://h/private"))
 		require.NoError(t, err)
@@ -62,7 +87,7 @@ func TestRobotsOrigins(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
 	site := robotsFileSite("")
-	f := b.build(t, Robots, site)
+	f := opens{b.build(t, Robots, site)}
 	for _, raw := range []string{"http://h/a", "http://h:80/b", "http://H/c", "https://h/", "https://h:443/", "http://h:8080/", "http://www.h/"} {
 		req := &crawl.Request{URL: mustParse(t, raw)}
 		_, err := f.Fetch(t.Context(), req)
@@ -113,7 +138,7 @@ func TestRobotsAnswers(t *testing.T) {
 	for _, c := range cases {
 		b := newBundle(t)
 		site := robotsSite(c.answer)
-		f := b.build(t, Robots, site)
+		f := opens{b.build(t, Robots, site)}
 		for range 2 {
 			_, err := f.Fetch(t.Context(), crawl.Get("http://h/"))
 			if c.allowed {
@@ -137,7 +162,7 @@ func cutOff(req *crawl.Request, flag, body string) *crawl.Response {
 func TestRobotsUnreadable(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)
-	f := b.build(t, Robots, failing(crawl.KindDNS))
+	f := opens{b.build(t, Robots, failing(crawl.KindDNS))}
 	for range 3 {
 		_, err := f.Fetch(t.Context(), crawl.Get("https://h/x"))
 		requireIgnored(t, err, "robots.txt of https://h could not be read")
@@ -174,7 +199,7 @@ func TestRobotsAgents(t *testing.T) {
 	for _, c := range cases {
 		b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Robots.UserAgent, s.UserAgent = c.robots, c.crawl })
 		site := robotsFileSite(file)
-		f := b.build(t, Robots, site)
+		f := opens{b.build(t, Robots, site)}
 		for _, path := range []string{"/all", "/bot", "/tulle"} {
 			req := crawl.Get("http://h" + path)
 			if c.header != "" {
@@ -206,14 +231,13 @@ func TestRobotsOpenHost(t *testing.T) {
 		{"capped", "http://h", "User-agent: *\nCrawl-delay: 10", 3 * time.Second, crawl.Limits{Delay: 3 * time.Second, FixedDelay: true}, 1},
 		{"not obeyed", "http://h", "User-agent: *\nCrawl-delay: 10", -1, crawl.Limits{}, 1},
 		{"another scheme", "ftp://h", "", 0, crawl.Limits{}, 0},
-		{"no URL", ":", "", 0, crawl.Limits{}, 0},
 	}
 	for _, c := range cases {
 		b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Robots.MaxDelay = c.max })
 		outer, inner := robotsFileSite(c.file), serveOK()
 		f := b.build(t, Robots, inner)
-		limits, err := f.(crawl.HostOpener).OpenHost(t.Context(), c.origin, outer)
-		require.Equal(t, c.name == "no URL", err != nil, c.name)
+		limits, err := openHost(t.Context(), f, crawl.Get(c.origin+"/page"), outer)
+		require.NoError(t, err, c.name)
 		require.Equal(t, c.want, limits, c.name)
 		require.Len(t, outer.asked, c.asked, c.name)
 		if c.asked == 0 {
@@ -226,7 +250,7 @@ func TestRobotsOpenHost(t *testing.T) {
 		require.True(t, req.Knob().AllowOffsite)
 		_, err = f.Fetch(t.Context(), crawl.Get(c.origin+"/page"))
 		require.NoError(t, err)
-		require.Equal(t, []string{c.origin + "/page"}, inner.urls(), "%s: what OpenHost has read is not asked for again", c.name)
+		require.Equal(t, []string{c.origin + "/page"}, inner.urls(), "%s: what OpenHostFor has read is not asked for again", c.name)
 	}
 }
 
@@ -250,7 +274,7 @@ func TestRobotsThroughInnerLayers(t *testing.T) {
 	})
 	chain, err := Build(b.Env, site)
 	require.NoError(t, err)
-	_, err = chain.Fetch(t.Context(), crawl.Get("http://h/private"))
+	_, err = opens{chain}.Fetch(t.Context(), crawl.Get("http://h/private"))
 	requireIgnored(t, err, "robots.txt")
 	require.Len(t, site.asked, 3)
 }
@@ -262,7 +286,7 @@ func TestRobotsOff(t *testing.T) {
 	requireOff(t, err)
 }
 
-// OpenHost does what the engine does with a retry or a redirect, for a bounded time.
+// OpenHostFor does what the engine does with a retry or a redirect, for a bounded time.
 func TestRobotsReschedules(t *testing.T) {
 	t.Parallel()
 	later := func(req *crawl.Request, after time.Duration) error {
@@ -270,10 +294,8 @@ func TestRobotsReschedules(t *testing.T) {
 		c.Retries++
 		return &crawl.RescheduleError{Request: c, After: after, Reason: "503 Service Unavailable"}
 	}
-	redirected := func(req *crawl.Request) error {
-		c := repeat(req)
-		c.Redirects = append(c.Redirects, req.URL.String())
-		return crawl.Reschedule(c, 0, "redirect 301")
+	redirected := func(req *crawl.Request) *crawl.Response {
+		return answer(req, 301, "", "Location", req.URL.String()+"?")
 	}
 	cases := []struct {
 		name    string
@@ -293,11 +315,17 @@ func TestRobotsReschedules(t *testing.T) {
 		{"for ever", func(req *crawl.Request) (*crawl.Response, error) { return nil, later(req, 0) }, 20, 0, false},
 		{"five redirects", func(req *crawl.Request) (*crawl.Response, error) {
 			if len(req.Redirects) < 5 {
-				return nil, redirected(req)
+				return redirected(req), nil
 			}
 			return answer(req, 200, "User-agent: *\nDisallow: /"), nil
 		}, 6, 0, false},
-		{"six redirects", func(req *crawl.Request) (*crawl.Response, error) { return nil, redirected(req) }, 6, 0, true},
+		{"six redirects", func(req *crawl.Request) (*crawl.Response, error) { return redirected(req), nil }, 6, 0, true},
+		{"a redirect out of the web", func(req *crawl.Request) (*crawl.Response, error) {
+			return answer(req, 301, "", "Location", "file:///robots.txt"), nil
+		}, 1, 0, true},
+		{"a redirect to a URL that is too long", func(req *crawl.Request) (*crawl.Response, error) {
+			return answer(req, 301, "", "Location", "/"+strings.Repeat("x", 3000)), nil
+		}, 1, 0, true},
 	}
 	for _, c := range cases {
 		synctest.Test(t, func(t *testing.T) {
@@ -305,7 +333,7 @@ func TestRobotsReschedules(t *testing.T) {
 			site := robotsSite(c.answer)
 			f := b.build(t, Robots, serveOK())
 			start := time.Now()
-			_, err := f.(crawl.HostOpener).OpenHost(t.Context(), "http://h", site)
+			_, err := openHost(t.Context(), f, crawl.Get("http://h/"), site)
 			require.NoError(t, err)
 			require.Equal(t, c.took, time.Since(start), c.name)
 			require.Len(t, site.asked, c.asked, c.name)
@@ -322,7 +350,7 @@ func TestRobotsTakesTooLong(t *testing.T) {
 		b := newBundle(t)
 		f := b.build(t, Robots, serveOK())
 		start := time.Now()
-		_, err := f.(crawl.HostOpener).OpenHost(t.Context(), "http://h", crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+		_, err := openHost(t.Context(), f, crawl.Get("http://h/"), crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
 			<-ctx.Done()
 			return nil, &crawl.DownloadError{Kind: crawl.KindTimeout, URL: req.URL.String(), Err: ctx.Err()}
 		}))
@@ -333,68 +361,25 @@ func TestRobotsTakesTooLong(t *testing.T) {
 	})
 }
 
-func TestRobotsOfOneOriginIsAskedOnce(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newBundle(t)
-		site := robotsSite(func(req *crawl.Request) (*crawl.Response, error) {
-			time.Sleep(time.Second)
-			return answer(req, 200, "User-agent: *\nDisallow: /private"), nil
-		})
-		f := b.build(t, Robots, site)
-		var wg sync.WaitGroup
-		for i := range 20 {
-			wg.Go(func() {
-				_, err := f.Fetch(t.Context(), crawl.Get(fmt.Sprintf("http://h/%d", i)))
-				require.NoError(t, err)
-			})
-			wg.Go(func() {
-				_, err := f.Fetch(t.Context(), crawl.Get("http://h/private"))
-				requireIgnored(t, err, "robots.txt")
-			})
-		}
-		wg.Wait()
-		require.EqualValues(t, 1, b.Stats.Int("robotstxt/request_count"))
-	})
-}
-
-// Who asks for all may be cancelled; then another one asks, and nothing is remembered.
+// Who asks may be cancelled, when the crawl ends: then nothing is remembered.
 func TestRobotsCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBundle(t)
-		site := crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+		f := opens{b.build(t, Robots, crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
 			select {
 			case <-time.After(time.Second):
 				return answer(req, 200, ""), nil
 			case <-ctx.Done():
 				return nil, &crawl.DownloadError{Kind: crawl.KindConnection, URL: req.URL.String(), Err: ctx.Err()}
 			}
-		})
-		f := b.build(t, Robots, site)
+		}))}
 		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			_, err := f.Fetch(ctx, crawl.Get("http://h/1"))
-			require.ErrorIs(t, err, context.Canceled)
-			var ignored *crawl.IgnoreRequestError
-			require.False(t, errors.As(err, &ignored))
-		})
-		synctest.Wait()
-		wg.Go(func() {
-			_, err := f.Fetch(t.Context(), crawl.Get("http://h/2"))
-			require.NoError(t, err)
-		})
-		waiting, stop := context.WithCancel(t.Context())
-		wg.Go(func() {
-			_, err := f.Fetch(waiting, crawl.Get("http://h/3"))
-			require.ErrorIs(t, err, context.Canceled)
-		})
-		synctest.Wait()
-		stop()
-		synctest.Wait()
-		cancel()
-		wg.Wait()
+		time.AfterFunc(time.Second/2, cancel)
+		_, err := f.Fetch(ctx, crawl.Get("http://h/1"))
+		require.Equal(t, context.Canceled, err)
+		_, err = f.Fetch(t.Context(), crawl.Get("http://h/2"))
+		require.NoError(t, err)
 		require.EqualValues(t, 2, b.Stats.Int("robotstxt/request_count"))
 		require.Zero(t, b.Stats.Int("robotstxt/exception_count/connection"))
 		require.Zero(t, b.Stats.Int("robotstxt/forbidden"))
@@ -406,12 +391,12 @@ func TestRobotsGrowsOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBundle(t)
 		text, up := "User-agent: *\nDisallow: /a", true
-		f := b.build(t, Robots, robotsSite(func(req *crawl.Request) (*crawl.Response, error) {
+		f := opens{b.build(t, Robots, robotsSite(func(req *crawl.Request) (*crawl.Response, error) {
 			if !up {
 				return answer(req, 503, ""), nil
 			}
 			return answer(req, 200, text), nil
-		}))
+		}))}
 		refused := func(path string) bool {
 			_, err := f.Fetch(t.Context(), crawl.Get("http://h"+path))
 			return err != nil
@@ -444,7 +429,7 @@ func TestRobotsIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBundle(t)
 		status := 500
-		f := b.build(t, Robots, robotsSite(func(req *crawl.Request) (*crawl.Response, error) { return answer(req, status, ""), nil }))
+		f := opens{b.build(t, Robots, robotsSite(func(req *crawl.Request) (*crawl.Response, error) { return answer(req, status, ""), nil }))}
 		_, err := f.Fetch(t.Context(), crawl.Get("http://h/"))
 		requireIgnored(t, err, "robots.txt of http://h could not be read")
 		status = 200
@@ -452,6 +437,49 @@ func TestRobotsIsTriedAgain(t *testing.T) {
 		_, err = f.Fetch(t.Context(), crawl.Get("http://h/"))
 		require.NoError(t, err)
 	})
+}
+
+// robots.txt is asked for as the request that waits for it would be.
+func TestRobotsIsAskedForAsTheRequest(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	site := robotsSite(func(req *crawl.Request) (*crawl.Response, error) {
+		if len(req.Redirects) == 0 {
+			return answer(req, 301, "", "Location", "https://elsewhere/robots.txt"), nil
+		}
+		return answer(req, 200, ""), nil
+	})
+	f := opens{b.build(t, Robots, site)}
+	_, err := f.Fetch(t.Context(), crawl.Get("http://h/", func(r *crawl.Request) {
+		r.Knobs = &crawl.Knobs{Proxy: "socks5://p:1", BindAddress: "10.0.0.1", Slot: "s", CookieJar: "j", HTTPUser: "u", HTTPPassword: "p", Render: &crawl.Render{}}
+	}))
+	require.NoError(t, err)
+	require.Equal(t, []string{"http://h/robots.txt", "https://elsewhere/robots.txt", "http://h/"}, site.urls())
+	for _, req := range site.asked[:2] {
+		require.Equal(t, "socks5://p:1", req.Knob().Proxy)
+		require.Equal(t, "10.0.0.1", req.Knob().BindAddress)
+		require.Equal(t, "s", req.Slot())
+		require.Empty(t, req.Knob().CookieJar)
+		require.Empty(t, req.Knob().HTTPUser)
+		require.Nil(t, req.Knob().Render)
+	}
+}
+
+// A file with many short rules costs what its rules take, and whatever its first line is.
+func TestRobotsCountsRules(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"", "<!-- -->\n"} {
+		b := newBundle(t)
+		r := b.build(t, Robots, robotsFileSite(first+"User-agent: *\n"+strings.Repeat("Allow:/\n", 10_000))).(*robots)
+		_, err := opens{r}.Fetch(t.Context(), crawl.Get("http://h/"))
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, r.cost, 10_000*(48+8), "a rule, and the least allocation")
+	}
+	b := newBundle(t)
+	r := b.build(t, Robots, robotsFileSite("<html>"+strings.Repeat("a page\n", 10_000))).(*robots)
+	_, err := opens{r}.Fetch(t.Context(), crawl.Get("http://h/"))
+	require.NoError(t, err)
+	require.Equal(t, robotsEntry, r.cost)
 }
 
 // What is kept is bounded, however many hosts there are and however long their files.

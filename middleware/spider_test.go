@@ -225,6 +225,43 @@ func TestReferer(t *testing.T) {
 	}
 }
 
+// TestRefererOfPages has a page's own element say more than its header, and the request more than both.
+func TestRefererOfPages(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Referer.Policy = "unsafe-url" })
+	hooks, err := Referer(b.Env)
+	require.NoError(t, err)
+	for _, c := range []struct{ name, meta, header, knob, to, want, carried string }{
+		{"nothing said", "", "", "", "https://other/", "https://h/a", ""},
+		{"the header", "", "origin", "", "https://other/", "https://h/", ""},
+		{"the page over its header", "no-referrer", "origin", "", "https://other/", "", ""},
+		{"the page, which says more", "unsafe-url", "no-referrer", "", "https://other/", "https://h/a", ""},
+		{"the link over the page", "unsafe-url", "unsafe-url", "no-referrer", "https://other/", "", "no-referrer"},
+		{"the link, which says more", "no-referrer", "no-referrer", "origin", "https://other/", "https://h/", "origin"},
+		{"what redirects must not show either", "same-origin", "", "", "https://h/b", "https://h/a", "same-origin"},
+		{"nor by the header", "", "same-origin", "", "https://h/b", "https://h/a", "same-origin"},
+		{"nothing to carry", "same-origin", "", "", "https://other/", "", ""},
+	} {
+		page := answer(crawl.Get("https://h/a"), 200, `<meta name="referrer" content="`+c.meta+`"><a href=/>`, "Content-Type", "text/html", "Referrer-Policy", c.header)
+		req := crawl.Get(c.to)
+		if c.knob != "" {
+			req.Knobs = &crawl.Knobs{ReferrerPolicy: c.knob}
+		}
+		got, err := hooks.Request(t.Context(), page, req)
+		require.NoError(t, err, c.name)
+		require.Equal(t, c.want, got.Header.Get("Referer"), c.name)
+		require.Equal(t, c.carried, got.Knob().ReferrerPolicy, c.name)
+	}
+	// What the settings say holds after a redirect as it is.
+	b = newBundle(t, func(_ *crawl.Spider, s *crawl.Settings) { s.Referer.Policy = "same-origin" })
+	hooks, err = Referer(b.Env)
+	require.NoError(t, err)
+	got, err := hooks.Request(t.Context(), answer(crawl.Get("https://h/a"), 200, ""), crawl.Get("https://h/b"))
+	require.NoError(t, err)
+	require.Equal(t, "https://h/a", got.Header.Get("Referer"))
+	require.Nil(t, got.Knobs)
+}
+
 func TestRefererEdges(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t)

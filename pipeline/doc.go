@@ -144,12 +144,12 @@
 //	empty            a success with nothing in it          the server's fault
 //	too-large        more than media.max_size              raise it
 //	encoding         a broken Content-Encoding             compression.off asks for none
-//	proxy            it is down, or lets nothing through    the error names it and says why; forgotten
+//	proxy            it is down, or lets nothing through   the error names it and says why; forgotten
 //	stopped          a hook stopped the download           the hook is the program's own: see crawl.StopDownload
 //	browser          the rendering browser ended or froze  it is started again; forgotten
 //	request          the URL can't be asked                mend what the spider extracts; file: and s3: are for MediaRequests to name
-//	filtered         robots.txt, or media.obey_allowed_domains, or a hook's IgnoreRequest; told at debug level: see media.ignore_robots
-//	too-small        less than images.min_width or min_height
+//	filtered         it is not to be asked                 robots.txt (media.ignore_robots), media.obey_allowed_domains, or a hook's IgnoreRequest; at debug level
+//	too-small        under images.min_width or min_height  lower them, if such pictures are wanted
 //	undecodable      not a picture, or a broken one        the error says what it looks like ("looks like HTML"); such a URL is none of a picture
 //	too-many-pixels  more than images.max_pixels           raise it, if there is memory for it
 //	store            the store failed four times, or long  forgotten; ten in a row close the crawl ("store"), whose pages are not acknowledged

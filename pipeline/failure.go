@@ -137,7 +137,7 @@ func address(req *crawl.Request) string {
 	case req == nil:
 		return ""
 	case req.URL != nil:
-		s = req.URL.Redacted()
+		s = crawl.Redacted(req.URL)
 	default:
 		_, s, _ = strings.Cut(strings.TrimSuffix(req.String(), ">"), " ") // what did not parse
 	}

@@ -123,7 +123,7 @@ func found(ctx context.Context, rawURL string) *crawl.Request {
 	case "file", "s3":
 		if page := crawl.Origin(ctx); page == nil || page.URL == nil || page.URL.Scheme != scheme {
 			err := fmt.Errorf("only a %[1]s: page may name what is read from %[1]s: (MediaRequests may always)", scheme)
-			return crawl.Unusable(req.URL.Redacted(), &url.Error{Op: "read", URL: scheme, Err: err})
+			return crawl.Unusable(crawl.Redacted(req.URL), &url.Error{Op: "read", URL: scheme, Err: err})
 		}
 	}
 	return req

@@ -341,7 +341,7 @@ func TestMediaErrorSaysWhatHappened(t *testing.T) {
 		"media <https://cdn.example/empty>: empty: status 200 with no body",
 		"media <https://cdn.example/moved>: redirect: status 302: redirected to https://other.example/x (set media.allow_redirects)",
 		"media <https://cdn.example/timeout>: timeout: not done within 3m",
-		"media <https://user:xxxxx@cdn.example/robots>: filtered: request ignored: forbidden by robots.txt",
+		"media <https://user:***@cdn.example/robots>: filtered: request ignored: forbidden by robots.txt",
 		"media <no-scheme.jpg>: request: no scheme",
 		`media <gopher://x/y>: request: unknown scheme "gopher"`,
 		"media <" + long[:maxAddress] + `…>: request: unknown scheme "data"`,

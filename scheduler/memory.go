@@ -120,6 +120,9 @@ func (m *Memory) Reserve(slot string, now time.Time) (ok bool, wake time.Time) {
 // Release gives a place back.
 func (m *Memory) Release(slot string, now time.Time) { m.frontier.Release(slot, now) }
 
+// Hold keeps a slot's requests in the queue, or lets them go on.
+func (m *Memory) Hold(slot string, on bool) { m.frontier.Hold(slot, on) }
+
 // Limit changes what a slot allows.
 func (m *Memory) Limit(slot string, l crawl.Limits) { m.frontier.Limit(slot, l) }
 

@@ -123,10 +123,48 @@ func TestIdleSlotsAreDropped(t *testing.T) {
 		commit(t, m, crawl.Tx{Push: []crawl.Push{push}})
 		leases, _ := m.Lease(now, 1)
 		require.Len(t, leases, 1)
-		m.Release(leases[0].Request.Slot(), now)
+		slot := leases[0].Request.Slot()
+		m.Limit(slot, crawl.Limits{Concurrency: 1, Delay: -1})
+		if i%10 == 0 {
+			m.Limit(slot, crawl.Limits{HoldUntil: now.Add(time.Second)})
+		}
+		m.Release(slot, now)
 		commit(t, m, crawl.Tx{Ack: []uint64{leases[0].ID}})
+		now = now.Add(10 * time.Millisecond)
 	}
 	require.Less(t, m.frontier.Slots(), 3000)
+	require.Less(t, m.frontier.Limited(), 3000, "what they were told is what any host has")
+}
+
+// TestLimitsAreKept has a hold, a delay and what the settings say of a slot outlast the slots that are dropped meanwhile.
+func TestLimitsAreKept(t *testing.T) {
+	t.Parallel()
+	m := New(crawl.SchedulerOptions{
+		Default: crawl.Limits{Concurrency: 2, Delay: time.Second, FixedDelay: true}, Slots: map[string]crawl.Limits{"own.example": {Delay: time.Minute}},
+	})
+	now := time.Now()
+	m.Limit("held.example", crawl.Limits{HoldUntil: now.Add(time.Hour)})
+	m.Limit("slow.example", crawl.Limits{Delay: time.Minute, FixedDelay: true})
+	m.Limit("drawn.example", crawl.Limits{Delay: time.Second})
+	m.Limit("own.example", crawl.Limits{Delay: time.Second, FixedDelay: true})
+	for i := range 5000 {
+		ok, _ := m.Reserve(fmt.Sprintf("h%d.example", i), now)
+		require.True(t, ok)
+		m.Release(fmt.Sprintf("h%d.example", i), now)
+		now = now.Add(100 * time.Millisecond)
+	}
+	require.Equal(t, 4, m.frontier.Limited())
+	ok, wake := m.Reserve("held.example", now)
+	require.False(t, ok)
+	require.True(t, wake.After(now))
+	for slot, delay := range map[string]time.Duration{"slow.example": time.Minute, "own.example": time.Second} {
+		ok, _ = m.Reserve(slot, now)
+		require.True(t, ok)
+		m.Release(slot, now)
+		ok, wake = m.Reserve(slot, now)
+		require.False(t, ok)
+		require.Equal(t, delay, wake.Sub(now))
+	}
 }
 
 func commit(t testing.TB, m *Memory, tx crawl.Tx) {

@@ -206,6 +206,9 @@ func (c *crawler) request(r *crawl.Response, rule int, link links.Link) (*crawl.
 		return nil, fmt.Errorf("scheme %q is not followed", req.URL.Scheme)
 	}
 	req.Priority = c.rules[rule].Priority
+	if link.ReferrerPolicy != "" {
+		req.Knobs = &crawl.Knobs{ReferrerPolicy: link.ReferrerPolicy}
+	}
 	switch route := c.rules[rule].Route; {
 	case route == "":
 		req.Route = andLinks

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -161,6 +162,34 @@ func TestCrawlFieldsAreTheUsers(t *testing.T) {
 	require.Equal(t, []string{"page /about 0 About", "page /item/0 0 Offer: Zero", "page /list/1 0 Lamps"}, items(res))
 	require.Equal(t, "finished", closed)
 	require.EqualValues(t, 1, res.Stats.Int("link/skipped_count"), "the file of this machine")
+}
+
+// TestCrawlReferers sends with each link what the page and the link's element allow.
+func TestCrawlReferers(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	got := make(map[string]string)
+	site := crawltest.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/robots.txt" {
+			http.NotFound(w, r)
+			return
+		}
+		mu.Lock()
+		got[r.URL.Path] = r.Header.Get("Referer")
+		mu.Unlock()
+		w.Header().Set("Content-Type", "text/html")
+		switch r.URL.Path {
+		case "/":
+			fmt.Fprint(w, `<a href=/plain>1</a><a href=/none rel=noreferrer>2</a><a href=/origin referrerpolicy=origin>3</a>`)
+		case "/plain":
+			fmt.Fprint(w, `<meta name=referrer content=never><a href=/hidden>4</a><a href=/shown referrerpolicy=unsafe-url>5</a>`)
+		}
+	}))
+	res := crawltest.Run(t, spiders.Crawl(crawl.Spider{Name: "s", StartURLs: []string{"http://example.com/"}}, spiders.Rule{}), crawl.Settings{}, site)
+	require.Equal(t, "finished", res.Reason)
+	require.Equal(t, map[string]string{
+		"/": "", "/plain": "http://example.com/", "/none": "", "/origin": "http://example.com/", "/hidden": "", "/shown": "http://example.com/plain",
+	}, got)
 }
 
 // A page whose callback fails is followed all the same, so that what is behind it is not lost; unless it steers.

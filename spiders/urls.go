@@ -43,7 +43,8 @@ type URLList struct {
 // crawl has little to do, so it may be of any length. base.StartURLs come after it.
 //
 // A line without an address is counted, logged with its number, and left out; a list without any is an error. In a job the place in the list is stored with the requests before it:
-// a crawl that was interrupted goes on from there, and refuses a list that is another one. Stdin has no place to go on from: what is piped then is read from its
+// a crawl that was interrupted goes on from there, and refuses a list that is another one. A list that was read to its end is done: what is added to it later is for
+// another job. Stdin has no place to go on from: what is piped then is read from its
 // beginning, and what the job has seen falls out, so pipe the same list again.
 //
 // Stats: urls/line_count, urls/bad_line_count.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -24,7 +25,7 @@ func Open(env *crawl.Env) (crawl.Fetcher, error) {
 	}
 	r := &renderer{
 		settings: env.Settings, log: env.Log, spool: env.Spool, limits: downloader.NewLimits(env), proxy: way,
-		turns: make(chan struct{}, env.Settings.Browser.Pages),
+		turns: make(chan struct{}, env.Settings.Browser.Pages), startsWithin: startsWithin,
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r, nil
@@ -38,6 +39,8 @@ type renderer struct {
 	limits   *downloader.Limits
 	proxy    *proxy
 	turns    chan struct{} // has one in it for each page that is open
+
+	startsWithin time.Duration
 
 	life context.Context // ends with the crawl
 	end  context.CancelFunc
@@ -63,23 +66,23 @@ func (r *renderer) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respon
 	if err == nil && req.Method == http.MethodHead {
 		err = errors.New("method HEAD: there is nothing to render")
 	}
-	if via := req.Knob().Proxy; err == nil && !r.settings.Proxy.Off && via != "direct" && (via != "" || len(r.settings.Proxy.URLs) > 0) {
-		err = errors.New("pages can't be rendered through a proxy: Knobs.Proxy \"direct\" asks without") // and never by another way than was asked for
-	}
 	if err != nil {
 		return nil, downloader.Failed(req, crawl.KindRequest, err)
 	}
 	select {
 	case r.turns <- struct{}{}:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("download <%s>: %w", req.URL.Redacted(), ctx.Err())
+		return nil, fmt.Errorf("download <%s>: %w", crawl.Redacted(req.URL), ctx.Err())
 	}
 	p := &page{r: r, req: req, render: render, blocked: blocked, wake: make(chan struct{}, 1), doing: "start the browser"}
 	resp, err := r.limits.Do(ctx, req, p.fetch)
-	if failed, ok := errors.AsType[*crawl.DownloadError](err); ok && failed.Kind == crawl.KindTimeout {
-		failed.Err = fmt.Errorf("%s: %w", p.doing, failed.Err)
-	}
 	if err != nil {
+		if failed, ok := errors.AsType[*crawl.DownloadError](err); ok {
+			failed.Answered = p.current() != nil
+			if failed.Kind == crawl.KindTimeout {
+				failed.Err = fmt.Errorf("%s: %w", p.doing, failed.Err)
+			}
+		}
 		err = r.blame(p, err)
 	}
 	if !r.begin() { // Close has not waited for this page
@@ -99,7 +102,13 @@ func (r *renderer) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respon
 // killed, and the next request starts another one.
 func (r *renderer) blame(p *page, err error) error {
 	failed, ok := errors.AsType[*crawl.DownloadError](err)
-	if !ok || p.process == nil || p.process.root == nil || r.life.Err() != nil {
+	if !ok || r.life.Err() != nil {
+		return err
+	}
+	if p.process == nil { // it has not come to the page
+		if failed.Kind == crawl.KindTimeout {
+			failed.Kind = crawl.KindBrowser
+		}
 		return err
 	}
 	switch alive := p.process.alive(); {

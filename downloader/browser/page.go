@@ -17,8 +17,11 @@ import (
 	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/css"
+	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/fetch"
+	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -46,7 +49,7 @@ type page struct {
 	blocked []network.ResourceType
 	start   time.Time
 	doing   string   // for the error if the time ends
-	hidden  []string // names of cookies that are not for scripts
+	most    int64    // the largest document in bytes; 0 or less: any
 	process *process // nil before it runs
 
 	ctx     context.Context // the tab's; ends with the request
@@ -59,6 +62,8 @@ type page struct {
 	frame   cdp.FrameID // the main one
 	pass    *pass
 	decider sync.WaitGroup
+	sent    []*http.Cookie    // with the request
+	had     []*network.Cookie // what the browser has of them, before the page
 
 	wake chan struct{} // has one in it after the state has changed
 	more chan struct{} // has one in it if there is something in queue
@@ -72,31 +77,31 @@ type page struct {
 func (p *page) fetch(ctx context.Context) (*crawl.Response, error) {
 	p.start = time.Now()
 	process, err := p.r.running(ctx)
-	p.process, p.hidden = process, crawl.HTTPOnly(ctx)
 	if err != nil {
 		if errors.Is(err, crawl.ErrStopping) || ctx.Err() != nil {
-			return nil, fmt.Errorf("render <%s>: %w", p.req.URL.Redacted(), err)
+			return nil, fmt.Errorf("render <%s>: %w", crawl.Redacted(p.req.URL), err)
 		}
-		return nil, downloader.Failed(p.req, crawl.KindRequest, err)
+		kind := crawl.KindBrowser
+		if _, ok := errors.AsType[*missingError](err); ok {
+			kind = crawl.KindRequest
+		}
+		return nil, downloader.Failed(p.req, kind, err)
 	}
+	p.process, p.most, p.sent = process, p.r.limits.MaxSize(p.req), sentCookies(p.req, crawl.Cookies(ctx))
 	resp, err := p.steps(ctx, process.root)
 	if err == nil {
 		return resp, nil
 	}
 	if p.r.life.Err() != nil {
-		return nil, fmt.Errorf("render <%s>: %w", p.req.URL.Redacted(), crawl.ErrStopping)
+		return nil, fmt.Errorf("render <%s>: %w", crawl.Redacted(p.req.URL), crawl.ErrStopping)
 	}
 	if _, ok := errors.AsType[*crawl.IgnoreRequestError](err); ok {
 		return nil, err
 	}
 	if _, ok := errors.AsType[*fs.PathError](err); ok { // The spool's disk is no fault of the page.
-		return nil, fmt.Errorf("render <%s>: %w", p.req.URL.Redacted(), err)
+		return nil, fmt.Errorf("render <%s>: %w", crawl.Redacted(p.req.URL), err)
 	}
-	kind := kindOf(err)
-	if kind == crawl.KindTLS && p.r.settings.Download.CAFile != "" {
-		err = fmt.Errorf("%w (the browser does not read download.ca_file: its certificates must be in the browser's own store, by certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n NAME -i FILE)", err)
-	}
-	return nil, downloader.Failed(p.req, kind, err)
+	return nil, downloader.Failed(p.req, kindOf(err), err)
 }
 
 // close closes the tab, and returns when it is gone.
@@ -115,7 +120,7 @@ func (p *page) steps(ctx, root context.Context) (*crawl.Response, error) {
 	defer context.AfterFunc(ctx, end)()
 	defer context.AfterFunc(p.r.life, end)()
 	tab, cancel := chromedp.NewContext(within, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.heard))
-	p.ctx, p.more, p.pass = tab, make(chan struct{}, 1), p.r.proxy.let()
+	p.ctx, p.more, p.pass = tab, make(chan struct{}, 1), p.r.proxy.let(crawl.Proxy(ctx))
 	p.work, p.halt = context.WithCancel(tab)
 	p.state.cookies = make(map[network.RequestID][]string)
 	p.cancel = func() {
@@ -173,6 +178,12 @@ func (p *page) open() error {
 	c := chromedp.FromContext(p.ctx)
 	p.browser, p.tab, p.inside, p.frame = c.Browser, c.Target, c.BrowserContextID, cdp.FrameID(c.Target.TargetID)
 	p.decider.Go(p.decide)
+	// The DevTools client asks for these events when it attaches, and each page decides how many there are of them: beyond some thousands the client waits for itself.
+	for _, command := range []string{css.CommandDisable, dom.CommandDisable, log.CommandDisable, runtime.CommandDisable} {
+		if err := p.tab.Call(p.ctx, command, nil, nil); err != nil {
+			return err
+		}
+	}
 	deny := browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorDeny, BrowserContextID: p.inside}
 	if _, err := cdp.Call(p.ctx, p.browser, browser.SetDownloadBehavior, deny); err != nil {
 		return err
@@ -192,9 +203,22 @@ func (p *page) open() error {
 	if _, err := cdp.Call(p.ctx, p.tab, network.SetBypassServiceWorker, network.SetBypassServiceWorkerParams{Bypass: true}); err != nil {
 		return err
 	}
-	for _, cookie := range cookieParams(crumbs(p.req.Header), p.req.URL, p.hidden) {
+	for _, c := range p.sent {
 		// One that the browser does not take is none, as with any other client.
-		_, _ = cdp.Call(p.ctx, p.tab, network.SetCookies, network.SetCookiesParams{Cookies: []*network.CookieParam{cookie}})
+		_, _ = cdp.Call(p.ctx, p.tab, network.SetCookies, network.SetCookiesParams{Cookies: []*network.CookieParam{cookieParam(c, p.req.URL)}})
+	}
+	if len(p.sent) > 0 {
+		var err error
+		if p.had, err = p.cookies(); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(p.blocked, network.ResourceTypeFetch) {
+		// What such workers fetch is not asked for in the page's name, and can't be refused.
+		without := cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: "delete window.SharedWorker; delete Navigator.prototype.serviceWorker"}
+		if _, err := cdp.Call(p.ctx, p.tab, cdppage.AddScriptToEvaluateOnNewDocument, without); err != nil {
+			return err
+		}
 	}
 	patterns := []*fetch.RequestPattern{
 		{ResourceType: network.ResourceTypeDocument, RequestStage: fetch.RequestStageRequest},
@@ -206,6 +230,23 @@ func (p *page) open() error {
 	auth := true
 	_, err := cdp.Call(p.ctx, p.tab, fetch.Enable, fetch.EnableParams{Patterns: patterns, HandleAuthRequests: &auth})
 	return err
+}
+
+// cookies are all that the browser has for the page.
+func (p *page) cookies() ([]*network.Cookie, error) {
+	got, err := cdp.Call(p.ctx, p.browser, storage.GetCookies, storage.GetCookiesParams{BrowserContextID: p.inside})
+	return got.Cookies, err
+}
+
+// addCookies adds to the header of a page's response what has become of its cookies.
+func (p *page) addCookies(header http.Header) {
+	got, err := p.cookies()
+	if err != nil {
+		return
+	}
+	if lines := setCookies(got, p.had, header["Set-Cookie"], p.req.URL.Hostname()); len(lines) > 0 {
+		header["Set-Cookie"] = append(slices.Clip(header["Set-Cookie"]), lines...)
+	}
 }
 
 // navigate goes to the request's address, and returns when there is an answer.
@@ -255,6 +296,13 @@ func (p *page) current() *answer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state.answer
+}
+
+// isCut reports whether the document has ended early, and is taken.
+func (p *page) isCut() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state.cut
 }
 
 // errMoved says that the page has gone to another host.
@@ -343,6 +391,10 @@ func (p *page) ready() error {
 			return err
 		}
 		if _, err := p.inPage(fmt.Sprintf(waitFor, selector), committed); err != nil {
+			var thrown *chromedp.ExceptionError
+			if errors.As(err, &thrown) { // by querySelector: all else that waits there throws nothing
+				return &selectorError{p.render.WaitFor, thrown}
+			}
 			return err
 		}
 	} else {
@@ -393,7 +445,8 @@ const (
 			if (document.doctype) html = new XMLSerializer().serializeToString(document.doctype) + '\n'
 			if (document.documentElement) html += document.documentElement.outerHTML
 		} else html = new XMLSerializer().serializeToString(document)
-		return {at: location.href, type: document.contentType, size: html.length, html: %d > 0 && html.length > %[1]d ? '' : html}
+		const viewer = document.contentType === 'text/plain' || !!document.querySelector('#webkit-xml-viewer-source-xml, parsererror')
+		return {at: location.href, viewer, size: html.length, html: %d > 0 && html.length > %[1]d ? '' : html}
 	})()`
 )
 
@@ -462,11 +515,20 @@ func (p *page) script() (json.RawMessage, error) {
 	if err != nil {
 		return nil, &scriptError{err}
 	}
-	if most := p.r.limits.MaxSize(p.req); most > 0 && int64(len(result)) > most {
+	if p.most > 0 && int64(len(result)) > p.most {
 		return nil, fmt.Errorf("the script's result: %w", crawl.ErrBodyTooLarge)
 	}
 	return bytes.Clone(result), nil
 }
+
+// selectorError is a selector to wait for that the browser does not understand.
+type selectorError struct {
+	selector string
+	err      error
+}
+
+func (e *selectorError) Error() string { return fmt.Sprintf("%q is not a valid selector", e.selector) }
+func (e *selectorError) Unwrap() error { return e.err }
 
 // scriptError is what the request's script has thrown.
 type scriptError struct{ err error }
@@ -497,23 +559,29 @@ func (p *page) screenshot() (crawl.Body, error) {
 
 // document writes the page as it stands.
 func (p *page) document() (html string, at *url.URL, err error) {
-	most := p.r.limits.MaxSize(p.req)
-	raw, err := p.inPage(fmt.Sprintf(document, most), isLoaded)
+	raw, err := p.inPage(fmt.Sprintf(document, p.most), isLoaded)
 	if err != nil {
 		return "", nil, err
 	}
 	var doc struct {
-		At, Type, HTML string
-		Size           int64
+		At, HTML string
+		Viewer   bool
+		Size     int64
 	}
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		return "", nil, err
 	}
-	if size := max(doc.Size, int64(len(doc.HTML))); most > 0 && size > most {
-		return "", nil, fmt.Errorf("%w: %d bytes or more, %d are allowed", crawl.ErrBodyTooLarge, size, most)
+	a := p.current()
+	if a.raw != nil && doc.Viewer {
+		return string(a.raw), a.url, nil
 	}
-	if at, err = url.Parse(doc.At); err != nil {
-		at = p.current().url
+	a.raw = nil
+	if size := max(doc.Size, int64(len(doc.HTML))); p.most > 0 && size > p.most {
+		return "", nil, fmt.Errorf("%w: %d bytes or more, %d are allowed", crawl.ErrBodyTooLarge, size, p.most)
+	}
+	// A document that the page has made, of a blob, is nowhere.
+	if at, err = url.Parse(doc.At); err != nil || at.Scheme != "http" && at.Scheme != "https" {
+		at = a.url
 	}
 	return doc.HTML, at, nil
 }
@@ -529,19 +597,21 @@ func (p *page) response(html string, at *url.URL, rendered *crawl.Rendered) (*cr
 		if mime = strings.ToLower(strings.TrimSpace(mime)); !strings.HasSuffix(mime, "xml") {
 			mime = "text/html" // What is no HTML, such as JSON, the browser shows in a page of its own.
 		}
-		header["Content-Type"] = []string{mime + "; charset=utf-8"}
-		if got, err := cdp.Call(p.ctx, p.browser, storage.GetCookies, storage.GetCookiesParams{BrowserContextID: p.inside}); err == nil {
-			if lines := setCookies(got.Cookies, crumbs(p.req.Header), header["Set-Cookie"], at.Hostname()); len(lines) > 0 {
-				header["Set-Cookie"] = append(header["Set-Cookie"], lines...)
-			}
+		if a.raw == nil {
+			header["Content-Type"] = []string{mime + "; charset=utf-8"}
 		}
+		p.addCookies(header)
 	}
 	body, err := p.r.limits.Body(p.req, strings.NewReader(html), int64(len(html)))
 	if err != nil {
 		return nil, err
 	}
+	flags := []string{"rendered"}
+	if p.isCut() {
+		flags = append(flags, "truncated")
+	}
 	return &crawl.Response{
-		Request: p.req, URL: at, Status: a.status, Header: header, Body: body, Flags: []string{"rendered"}, Rendered: rendered,
+		Request: p.req, URL: at, Status: a.status, Header: header, Body: body, Flags: flags, Rendered: rendered,
 		Timing: crawl.Timing{Start: p.start, Latency: a.at.Sub(p.start), Total: time.Since(p.start)},
 	}, nil
 }
@@ -549,10 +619,15 @@ func (p *page) response(html string, at *url.URL, rendered *crawl.Rendered) (*cr
 // redirect is the response of a page that has gone to another host.
 func (p *page) redirect() *crawl.Response {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	header := http.Header{"Location": {p.state.moved}}
+	if lines := p.state.answer.header["Set-Cookie"]; len(lines) > 0 {
+		header["Set-Cookie"] = lines
+	}
+	p.mu.Unlock()
+	p.addCookies(header)
 	took := time.Since(p.start)
 	return &crawl.Response{
-		Request: p.req, URL: p.req.URL, Status: http.StatusFound, Header: http.Header{"Location": {p.state.moved}}, Flags: []string{"rendered"},
+		Request: p.req, URL: p.req.URL, Status: http.StatusFound, Header: header, Flags: []string{"rendered"},
 		Timing: crawl.Timing{Start: p.start, Latency: took, Total: took},
 	}
 }
@@ -590,9 +665,15 @@ func kindOf(err error) crawl.Kind {
 	var script *scriptError
 	var thrown *chromedp.ExceptionError
 	var file *fileError
+	var refused *refusedError
+	var cut *cutError
 	switch {
-	case errors.As(err, &script), errors.As(err, &thrown), errors.As(err, &file):
+	case errors.As(err, &script), errors.As(err, &thrown), errors.As(err, &file), errors.As(err, &refused), errors.Is(err, errBlank):
 		return crawl.KindRequest
+	case errors.Is(err, errCrashed):
+		return crawl.KindBrowser
+	case errors.As(err, &cut):
+		return crawl.KindTruncated
 	case errors.Is(err, crawl.ErrBodyTooLarge):
 		return crawl.KindTooLarge
 	case !errors.As(err, &load):
@@ -603,6 +684,8 @@ func kindOf(err error) crawl.Kind {
 		return crawl.KindTLS
 	case strings.HasPrefix(code, "INVALID_"), strings.HasPrefix(code, "UNSAFE_PORT"), strings.HasPrefix(code, "BLOCKED_"), strings.HasPrefix(code, "UNKNOWN_URL"):
 		return crawl.KindRequest
+	case strings.HasPrefix(code, "CONTENT_DECODING"):
+		return crawl.KindEncoding
 	case strings.HasSuffix(code, "TIMED_OUT"):
 		return crawl.KindTimeout
 	}

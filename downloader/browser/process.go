@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -27,6 +29,12 @@ var programs = []string{
 	`C:\Program Files\Google\Chrome\Application\chrome.exe`, `C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe`,
 }
 
+// missingError says that there is no program to start: another try finds none either.
+type missingError struct{ err error }
+
+func (e *missingError) Error() string { return e.err.Error() }
+func (e *missingError) Unwrap() error { return e.err }
+
 // errNoBrowser says that no browser is installed.
 var errNoBrowser = errors.New("no browser is found: install Chromium (on Debian the package chromium-headless-shell or chromium), or let the setting browser.path name one")
 
@@ -35,7 +43,7 @@ func find(path string) (string, error) {
 	if path != "" {
 		file, err := exec.LookPath(path)
 		if err != nil {
-			return "", fmt.Errorf("browser.path: %w", err)
+			return "", &missingError{fmt.Errorf("browser.path: %w", err)}
 		}
 		return file, nil
 	}
@@ -44,7 +52,7 @@ func find(path string) (string, error) {
 			return file, nil
 		}
 	}
-	return "", errNoBrowser
+	return "", &missingError{errNoBrowser}
 }
 
 // closeWithin is how long the browser has to end when it is asked to.
@@ -61,6 +69,9 @@ type process struct {
 
 	killed atomic.Bool
 }
+
+// startsWithin is how long the browser has to start.
+const startsWithin = 30 * time.Second
 
 // answersWithin is how long a browser that is asked for its version may take, on a machine that has too much to do.
 const answersWithin = 10 * time.Second
@@ -133,9 +144,19 @@ func (r *renderer) run(p *process) {
 		close(p.ready)
 		return
 	}
+	sweep(os.TempDir())
 	base, kill := context.WithCancel(context.Background())
 	defer kill()
-	allocator, release := chromedp.NewExecAllocator(base, r.options(file)...)
+	var held io.Closer
+	allocator, release := chromedp.NewExecAllocator(base, append(r.options(file), chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
+		apart(cmd)
+		held = r.hold(cmd.Args)
+	}))...)
+	defer func() {
+		if held != nil {
+			_ = held.Close()
+		}
+	}()
 	root, cancel := chromedp.NewContext(allocator, chromedp.WithBrowserOption(chromedp.WithBrowserLogf(r.tell), chromedp.WithBrowserErrorf(r.tell)))
 	// A command of the browser's own starts it without a page.
 	defer context.AfterFunc(r.life, func() {
@@ -145,12 +166,19 @@ func (r *renderer) run(p *process) {
 			kill() // it is about to start
 		}
 	})()
+	late := time.AfterFunc(r.startsWithin, kill)
 	version, err := chromedp.CallBrowser(root, browser.GetVersion, cdp.Empty{})
-	if err != nil {
+	hung := !late.Stop()
+	if err != nil || hung {
 		cancel()
 		release()
-		if p.err = fmt.Errorf("start %s: %w", file, err); r.life.Err() != nil {
+		switch {
+		case r.life.Err() != nil:
 			p.err = crawl.ErrStopping
+		case hung:
+			p.err = fmt.Errorf("%s has not started within %s", file, r.startsWithin)
+		default:
+			p.err = fmt.Errorf("start %s: %w", file, err)
 		}
 		close(p.ready)
 		return
@@ -174,6 +202,26 @@ func (r *renderer) run(p *process) {
 	release()
 }
 
+// profiles is how the names of the temporary folders begin that the DevTools client makes for browsers.
+const profiles = "chromedp-runner"
+
+// hold marks the temporary folder in a browser's arguments as this program's, so that another one removes it if this one is killed. It returns nil if there is none.
+func (r *renderer) hold(args []string) io.Closer {
+	for _, arg := range args {
+		folder, ok := strings.CutPrefix(arg, "--user-data-dir=")
+		if !ok || !strings.HasPrefix(filepath.Base(folder), profiles) {
+			continue
+		}
+		held, err := hold(folder)
+		if err != nil {
+			r.log.Debug("the browser's folder stays behind if this program is killed", zap.String("folder", folder), zap.Error(err))
+			return nil
+		}
+		return held
+	}
+	return nil
+}
+
 // tell logs what the DevTools client has to say: of events that it does not know, mostly.
 func (r *renderer) tell(format string, args ...any) {
 	r.log.Debug("browser: " + strings.TrimSpace(fmt.Sprintf(format, args...)))
@@ -193,6 +241,8 @@ func (r *renderer) options(file string) []chromedp.ExecAllocatorOption {
 		// Frames of other sites stay in the page's process, where their requests can be blocked as the page's are.
 		chromedp.Flag("disable-features", "IsolateOrigins,site-per-process,Translate,OptimizationHints,MediaRouter,DialMediaRouteProvider"),
 		chromedp.Flag("disable-site-isolation-trials", true),
+		// Windows that pages open would ask for their pages before they could be closed.
+		chromedp.Flag("block-new-web-contents", true),
 		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-background-timer-throttling", true),
 		chromedp.Flag("disable-backgrounding-occluded-windows", true),
@@ -213,15 +263,10 @@ func (r *renderer) options(file string) []chromedp.ExecAllocatorOption {
 		chromedp.Flag("force-color-profile", "srgb"),
 		chromedp.Flag("hide-scrollbars", true),
 	}
-	if r.settings.Download.InsecureTLS {
+	if shown := r.proxy.shown; shown != nil {
+		options = append(options, chromedp.Flag("ignore-certificate-errors-spki-list", shown.hash))
+	} else if r.settings.Download.InsecureTLS {
 		options = append(options, chromedp.Flag("ignore-certificate-errors", true))
-	}
-	// Older versions than 1.2 no browser of today speaks.
-	if v := r.settings.Download.MinTLS; v == "1.3" {
-		options = append(options, chromedp.Flag("ssl-version-min", "tls"+v))
-	}
-	if v := r.settings.Download.MaxTLS; v == "1.2" {
-		options = append(options, chromedp.Flag("ssl-version-max", "tls"+v))
 	}
 	if r.settings.Download.DisableHTTP2 {
 		options = append(options, chromedp.Flag("disable-http2", true))

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -21,13 +22,14 @@ import (
 // failedHeader marks answers of the proxy's own, for plain http: a connection could not be made.
 const failedHeader = "X-Tulle-No-Connection"
 
-// proxy is the browser's only way out: it connects as the crawl does. Only pages have its password, each one of its own, by which it knows whose connection it was that failed.
+// proxy is the browser's only way out: it connects as the crawl does, through the proxy of the page's request if it has one. Only pages have its password, each one of its own,
+// by which it knows whose connection it is.
 type proxy struct {
-	dialer    *downloader.Dialer
-	transport *http.Transport // for plain http
-	forward   *httputil.ReverseProxy
-	server    *http.Server
-	serving   sync.WaitGroup
+	dialer  *downloader.Dialer
+	shown   *identity // nil: the browser shakes hands with hosts itself
+	forward *httputil.ReverseProxy
+	server  *http.Server
+	serving sync.WaitGroup
 
 	mu       sync.Mutex
 	listener net.Listener     // Guarded by mu: nil before listen.
@@ -37,6 +39,7 @@ type proxy struct {
 // pass lets a page out.
 type pass struct {
 	name, word string
+	via        *url.URL // the crawl's proxy for the page's request; nil: none
 
 	mu     sync.Mutex
 	failed map[string]error // Guarded by mu: by host:port, why no connection could be made.
@@ -50,12 +53,13 @@ func newProxy(env *crawl.Env) (*proxy, error) {
 		return nil, err
 	}
 	p := &proxy{dialer: dialer, pass: make(map[string]*pass)}
-	p.transport = &http.Transport{
-		DialContext: p.dial, DisableCompression: true, MaxIdleConnsPerHost: 6, MaxIdleConns: 100, IdleConnTimeout: 30 * time.Second,
-		MaxResponseHeaderBytes: 256 << 10,
+	if handshakes(&env.Settings.Download) {
+		if p.shown, err = newIdentity(); err != nil {
+			return nil, errors.Join(err, dialer.Close())
+		}
 	}
 	p.forward = &httputil.ReverseProxy{
-		Transport: p.transport, FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0),
+		Transport: dialer, FlushInterval: -1, ErrorLog: log.New(io.Discard, "", 0),
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.RawQuery, r.Out.Host = r.In.URL.RawQuery, r.In.Host
 		},
@@ -95,14 +99,13 @@ func (p *proxy) url() string {
 func (p *proxy) close() error {
 	err := p.server.Close()
 	err = errors.Join(err, p.dialer.Close())
-	p.transport.CloseIdleConnections()
 	p.serving.Wait()
 	return err
 }
 
-// let makes a pass for a page.
-func (p *proxy) let() *pass {
-	a := &pass{name: rand.Text(), word: rand.Text(), failed: make(map[string]error)}
+// let makes a pass for a page, whose connections go through via if that is not nil.
+func (p *proxy) let(via *url.URL) *pass {
+	a := &pass{name: rand.Text(), word: rand.Text(), via: via, failed: make(map[string]error)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pass[a.name] = a
@@ -135,39 +138,45 @@ func (p *proxy) of(r *http.Request) *pass {
 // ServeHTTP lets a request out.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := p.of(r)
+	ctx := r.Context()
+	if a != nil && a.via != nil {
+		ctx = crawl.WithProxy(ctx, a.via)
+	}
 	switch {
 	case a == nil:
 		w.Header().Set("Proxy-Authenticate", `Basic realm="crawl"`)
 		w.WriteHeader(http.StatusProxyAuthRequired)
 	case r.Method == http.MethodConnect:
-		p.tunnel(w, r, a)
+		p.tunnel(ctx, w, r, a)
 	case r.URL.Scheme != "http" || r.URL.Host == "":
 		w.WriteHeader(http.StatusBadRequest)
 	default:
-		p.forward.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passKey{}, a)))
+		p.forward.ServeHTTP(w, r.WithContext(context.WithValue(ctx, passKey{}, a)))
 	}
 }
 
-func (p *proxy) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return p.dialer.Dial(ctx, network, addr)
-}
-
 // tunnel connects the browser with a host, for TLS and web sockets.
-func (p *proxy) tunnel(w http.ResponseWriter, r *http.Request, a *pass) {
-	far, err := p.dial(r.Context(), "tcp", r.Host)
+func (p *proxy) tunnel(ctx context.Context, w http.ResponseWriter, r *http.Request, a *pass) {
+	raw, err := p.dialer.Dial(ctx, "tcp", r.Host)
 	if err != nil {
 		a.note(r.Host, "443", err)
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
-	defer far.Close()
-	near, buffered, err := http.NewResponseController(w).Hijack()
+	defer raw.Close()
+	hijacked, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
-	defer near.Close()
-	if _, err := io.WriteString(near, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
+	defer hijacked.Close()
+	if _, err := io.WriteString(hijacked, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
 		return
+	}
+	var near, far net.Conn = &readConn{hijacked, buffered.Reader}, raw
+	if p.shown != nil {
+		if near, far, err = p.between(ctx, near.(*readConn), raw, r.Host, a); err != nil {
+			return
+		}
 	}
 	back := make(chan struct{})
 	go func() {
@@ -175,7 +184,7 @@ func (p *proxy) tunnel(w http.ResponseWriter, r *http.Request, a *pass) {
 		_, _ = io.Copy(near, far)
 		_ = near.Close()
 	}()
-	_, _ = io.Copy(far, buffered)
+	_, _ = io.Copy(far, near)
 	_ = far.Close()
 	<-back
 }

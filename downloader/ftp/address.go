@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -25,6 +26,7 @@ type login struct {
 	host, addr     string // without and with the port
 	user, password string
 	mode           tlsMode
+	from           netip.AddrPort // Knobs.BindAddress; zero: none
 }
 
 // parse reads the URL of a file: who to ask, and for what.
@@ -36,6 +38,12 @@ func parse(req *crawl.Request, settings *crawl.FTPSettings) (login, string, erro
 	l := login{host: strings.ToLower(u.Hostname()), user: "anonymous", password: "guest"}
 	if domain := strings.ToLower(settings.Domain); domain != "" && (l.host == domain || strings.HasSuffix(l.host, "."+domain)) {
 		l.user, l.password = settings.User, settings.Password
+	}
+	if bind := req.Knob().BindAddress; bind != "" {
+		var err error
+		if l.from, err = crawl.ParseBindAddress(bind); err != nil {
+			return login{}, "", fmt.Errorf("bind address %q: %w", bind, err)
+		}
 	}
 	port := "21"
 	if u.Scheme == "ftps" {

@@ -92,7 +92,7 @@ func (c *conn) open(d *downloader.Dialer, network, addr string, secure *tls.Conf
 		}
 		addr = net.JoinHostPort(c.who.host, port)
 	}
-	made, err := d.Dial(c.life, network, addr)
+	made, err := d.DialFrom(c.life, c.who.from, network, addr)
 	if err != nil {
 		return nil, err
 	}

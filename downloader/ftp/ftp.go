@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"path"
+	"strconv"
 	"time"
 
 	"github.com/tulle-go/tulle/crawl"
@@ -65,8 +66,8 @@ func (h *handler) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Respons
 	})
 }
 
-// errStale says that a connection broke before it had answered anything about the file.
-var errStale = errors.New("the connection is gone")
+// errStale says that a connection broke before it had answered anything about the file, or is out of step: its answers are those to earlier commands.
+var errStale = errors.New("the connection is of no use any more")
 
 // read reads a file over a connection, and gives that back or ends it.
 func (h *handler) read(ctx context.Context, c *conn, req *crawl.Request, name string) (*crawl.Response, error) {
@@ -74,12 +75,14 @@ func (h *handler) read(ctx context.Context, c *conn, req *crawl.Request, name st
 	unwatch := context.AfterFunc(ctx, c.abort)
 	defer unwatch()
 	size, err := c.FileSize(name)
-	if err != nil {
-		if code := replied(err); code == 0 || code == unavailable {
-			c.abort()
-			return nil, downloader.Failed(req, kindOf(err), fmt.Errorf("SIZE: %w: %w", errStale, err))
-		}
+	_, none := errors.AsType[*strconv.NumError](err)
+	switch code := replied(err); {
+	case err == nil:
+	case none, code >= 400 && code != unavailable:
 		size = -1 // RETR will tell
+	default:
+		c.abort()
+		return nil, downloader.Failed(req, kindOf(err), fmt.Errorf("SIZE: %w: %w", errStale, err))
 	}
 	file, err := c.Retr(name)
 	if err != nil {
@@ -115,11 +118,14 @@ func (h *handler) read(ctx context.Context, c *conn, req *crawl.Request, name st
 // refused makes a response of a server's no.
 func (h *handler) refused(c *conn, req *crawl.Request, start time.Time, err error) (*crawl.Response, error) {
 	status := http.StatusServiceUnavailable
-	switch replied(err) {
-	case 0, unavailable:
+	switch code := replied(err); {
+	case code == 0, code == unavailable:
 		c.abort()
 		return nil, downloader.Failed(req, kindOf(err), fmt.Errorf("RETR: %w", err))
-	case noFile:
+	case code < 400: // no answer to what was asked: an earlier one, as all that would follow
+		c.abort()
+		return nil, downloader.Failed(req, kindOf(err), fmt.Errorf("RETR: %w: %w", errStale, err))
+	case code == noFile:
 		status = http.StatusNotFound
 	}
 	h.give(c)

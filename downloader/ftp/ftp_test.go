@@ -279,8 +279,9 @@ type script struct {
 	last string // the final word
 
 	mu       sync.Mutex
-	accepted int    // Guarded by mu.
-	password string // Guarded by mu: the last one that was sent.
+	accepted int      // Guarded by mu.
+	from     []string // Guarded by mu: where connections came from, those for data too.
+	password string   // Guarded by mu: the last one that was sent.
 }
 
 func serve(t *testing.T, s *script) *script {
@@ -297,6 +298,7 @@ func serve(t *testing.T, s *script) *script {
 			}
 			s.mu.Lock()
 			s.accepted++
+			s.from = append(s.from, host(c))
 			s.mu.Unlock()
 			wg.Go(func() { s.talk(c) })
 		}
@@ -346,6 +348,9 @@ func (s *script) talk(c net.Conn) {
 			if err != nil {
 				return
 			}
+			s.mu.Lock()
+			s.from = append(s.from, host(d))
+			s.mu.Unlock()
 			fmt.Fprint(c, "150 here\r\n")
 			_, _ = io.WriteString(d, s.body[:s.cut])
 			_ = d.Close()
@@ -356,6 +361,41 @@ func (s *script) talk(c net.Conn) {
 		default:
 			fmt.Fprint(c, "200 fine\r\n")
 		}
+	}
+}
+
+func host(c net.Conn) string { return c.RemoteAddr().(*net.TCPAddr).IP.String() }
+
+// TestBindAddress reads a file from two addresses of this machine in turn: each has a connection of its own, which it keeps.
+func TestBindAddress(t *testing.T) {
+	t.Parallel()
+	if l, err := net.Listen("tcp", "127.0.0.2:0"); err == nil {
+		require.NoError(t, l.Close())
+	} else {
+		t.Skip("this machine has no address 127.0.0.2")
+	}
+	s := serve(t, &script{body: "all of it", cut: 9, last: "226 done"})
+	d := open(t, nil)
+	ask := func(bind string) (*crawl.Response, error) {
+		return d.Fetch(t.Context(), crawl.Get("ftp://"+s.addr+"/file", func(r *crawl.Request) { r.Knobs = &crawl.Knobs{BindAddress: bind} }))
+	}
+	for range 2 {
+		for _, bind := range []string{"127.0.0.2", "127.0.0.3", ""} {
+			resp, err := ask(bind)
+			require.NoError(t, err)
+			require.Equal(t, 200, resp.Status)
+		}
+	}
+	s.mu.Lock()
+	require.Equal(t, strings.Fields("127.0.0.2 127.0.0.2 127.0.0.3 127.0.0.3 127.0.0.1 127.0.0.1 127.0.0.2 127.0.0.3 127.0.0.1"), s.from)
+	require.Equal(t, 3, s.accepted)
+	s.mu.Unlock()
+	for bind, says := range map[string]string{"192.0.2.7": "from bind address 192.0.2.7: ", "eth0": `bind address "eth0"`} {
+		_, err := ask(bind)
+		var failed *crawl.DownloadError
+		require.ErrorAs(t, err, &failed)
+		require.Equal(t, crawl.KindRequest, failed.Kind, err)
+		require.ErrorContains(t, err, says)
 	}
 }
 
@@ -392,6 +432,9 @@ func TestBadServers(t *testing.T) {
 	}{
 		"as it should be":             {&script{body: body, cut: 10, last: "226 done"}, "", 200},
 		"250 at the end":              {&script{body: body, cut: 10, last: "250 done"}, "", 200},
+		"a SIZE that is none":         {&script{body: body, cut: 10, last: "226 done", say: on("SIZE", "213 many")}, "", 200},
+		"a SIZE beyond all":           {&script{body: body, cut: 10, last: "226 done", say: on("SIZE", "213 99999999999999999999")}, "", 200},
+		"a SIZE below all":            {&script{body: body, cut: 10, last: "226 done", say: on("SIZE", "213 -5")}, "", 200},
 		"no SIZE":                     {&script{body: body, cut: 10, last: "226 done", say: on("SIZE", "502 what")}, "", 200},
 		"cut short, and proud of it":  {&script{body: body, cut: 5, last: "226 done"}, crawl.KindTruncated, 0},
 		"cut short without SIZE":      {&script{body: body, cut: 5, last: "426 aborted", say: on("SIZE", "502 what")}, crawl.KindTruncated, 0},
@@ -440,6 +483,33 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	require.Equal(t, 2, s.accepted)
+}
+
+// TestOutOfStep has a server that says something once too often: what it answers from then on is the answer to the command before.
+func TestOutOfStep(t *testing.T) {
+	t.Parallel()
+	s := serve(t, &script{body: "body", cut: 4, last: "226 done\r\n226 done"})
+	d := open(t, nil)
+	for range 4 {
+		_, body := fetch(t, d, "ftp://"+s.addr+"/file")
+		require.Equal(t, "body", body)
+	}
+	s.mu.Lock()
+	require.Equal(t, 4, s.accepted)
+	s.mu.Unlock()
+
+	var asked atomic.Int64
+	s = serve(t, &script{body: "body", cut: 4, last: "226 done"})
+	s.say = func(command string) string {
+		if command == "SIZE" && asked.Add(1) == 2 {
+			return "213 4\r\n213 4" // the first that comes too late for SIZE is taken for what was asked next
+		}
+		return ""
+	}
+	for range 3 {
+		_, body := fetch(t, d, "ftp://"+s.addr+"/file")
+		require.Equal(t, "body", body)
+	}
 }
 
 // TestItEnds asks a server that never answers: the request's time ends it, and so does its caller.

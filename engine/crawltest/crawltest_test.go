@@ -83,6 +83,25 @@ func TestHoldAndMeasure(t *testing.T) {
 }
 
 // TestSecure asks over TLS and HTTP/2, posts a body, and sees what arrived.
+// TestHoldManyUnheard holds more requests than anybody waits for.
+func TestHoldManyUnheard(t *testing.T) {
+	t.Parallel()
+	const n = 1100
+	synctest.Test(t, func(t *testing.T) {
+		site := crawltest.Handler(http.NotFoundHandler())
+		hold := site.Hold("/")
+		spider := &crawl.Spider{Name: "many", Parse: func(context.Context, *crawl.Response, *crawl.Out) error { return nil }}
+		for i := range n {
+			spider.StartURLs = append(spider.StartURLs, fmt.Sprintf("http://h%d.example/", i))
+		}
+		_, wait := crawltest.Start(t, spider, crawl.Settings{ConcurrentRequests: n, Robots: crawl.RobotsSettings{Ignore: true}}, site)
+		synctest.Wait()
+		require.Equal(t, n, site.MostAtOnce(""))
+		hold.Release()
+		require.EqualValues(t, n, wait().Stats.Int("downloader/response_count"))
+	})
+}
+
 func TestSecure(t *testing.T) {
 	t.Parallel()
 	site := crawltest.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -234,7 +234,12 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	if held != nil {
-		held.here <- struct{}{}
+		select {
+		case held.here <- struct{}{}:
+		case <-held.free: // and nobody waits to hear of so many
+		case <-r.Context().Done():
+			return
+		}
 		select {
 		case <-held.free:
 		case <-r.Context().Done():

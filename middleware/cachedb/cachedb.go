@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -33,7 +34,8 @@ const (
 
 // A Storage is an open database. It is safe for concurrent use.
 //
-// When the disk fails or is full the database would end the process. In place of that it is given up: there is nothing in it any more, and nothing can be stored.
+// When the disk fails or is full the database would end the process. In place of that it is given up, with a warning: there is nothing in it any more, and nothing can be
+// stored. Where some of it is damaged, that cannot be read, and everything else can.
 type Storage struct {
 	db   *pebble.DB
 	fate *fate
@@ -43,7 +45,11 @@ type Storage struct {
 	closed bool // Guarded by mu.
 }
 
-var _ crawl.CacheStorage = (*Storage)(nil)
+var (
+	_ crawl.CacheStorage = (*Storage)(nil)
+	_ crawl.CacheSyncer  = (*Storage)(nil)
+	_ crawl.CacheWalker  = (*Storage)(nil)
+)
 
 // Open opens the database of a cache, "entries" in its folder. It is a [crawl.OpenCacheStorage].
 func Open(dir string, env *crawl.Env) (crawl.CacheStorage, error) {
@@ -57,7 +63,7 @@ func Open(dir string, env *crawl.Env) (crawl.CacheStorage, error) {
 func open(dir string, log *zap.Logger, on vfs.FS) (s *Storage, err error) {
 	defer func() {
 		if v := recover(); v != nil { // of the database, which finds something that it does not believe
-			err = fmt.Errorf("the database: %v", v)
+			err = fmt.Errorf("the database is damaged: delete %s, and the crawl asks the site again: %v", filepath.Join(dir, "entries"), v)
 		}
 	}()
 	path := filepath.Join(dir, "entries")
@@ -78,15 +84,22 @@ func open(dir string, log *zap.Logger, on vfs.FS) (s *Storage, err error) {
 		CompactionConcurrencyRange: func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
 		EventListener: &pebble.EventListener{
 			BackgroundError: fate.background,
-			DataCorruption:  func(info pebble.DataCorruptionInfo) { fate.background(info.Details) },
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				log.Warn("a part of the HTTP cache's database is damaged: what it held is asked of the site again", zap.String("file", info.Path), zap.Error(info.Details))
+			},
 		},
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // most look-ups of a first crawl are for what is not there
 	}
 	db, err := pebble.Open(path, opts)
-	if err != nil {
-		return nil, fmt.Errorf("the database (one crawl at a time can have it; http_cache.storage=files may be shared): %w", err)
+	switch {
+	case errors.Is(err, errTaken):
+		return nil, fmt.Errorf("the database: one crawl at a time can have it (http_cache.storage=files may be shared): %w", err)
+	case pebble.IsCorruptionError(err), errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("the database is damaged: delete %s, and the crawl asks the site again: %w", path, err)
+	case err != nil:
+		return nil, fmt.Errorf("the database in %s: %w", path, err)
 	}
 	fate.armed.Store(true)
 	return &Storage{db: db, fate: fate}, nil
@@ -116,12 +129,18 @@ func (s *Storage) Load(key string) (entry []byte, err error) {
 
 // Store implements [crawl.CacheStorage].
 func (s *Storage) Store(key string, entry []byte) error {
-	return s.use(key, func(k []byte) error { return s.db.Set(k, entry, pebble.NoSync) })
+	return s.use(key, func(k []byte) error {
+		return s.change(func(b *pebble.Batch) error {
+			return errors.Join(b.Set(k, entry, nil), b.Set(noteOf(k), note(len(entry), time.Now()), nil))
+		})
+	})
 }
 
 // Remove implements [crawl.CacheStorage].
 func (s *Storage) Remove(key string) error {
-	return s.use(key, func(k []byte) error { return s.db.Delete(k, pebble.NoSync) })
+	return s.use(key, func(k []byte) error {
+		return s.change(func(b *pebble.Batch) error { return errors.Join(b.Delete(k, nil), b.Delete(noteOf(k), nil)) })
+	})
 }
 
 // use calls f with a key, and leaves it behind if the database is lost meanwhile.
@@ -130,12 +149,20 @@ func (s *Storage) use(key string, f func(k []byte) error) error {
 	if err != nil {
 		return err
 	}
+	return s.open(func() error { return f(k) })
+}
+
+// Sync implements [crawl.CacheSyncer].
+func (s *Storage) Sync() error { return s.open(func() error { return s.db.LogData(nil, pebble.Sync) }) }
+
+// open calls f if the database is open, and not yet lost.
+func (s *Storage) open(f func() error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
 		return os.ErrClosed
 	}
-	return s.fate.bind(func() error { return f(k) })
+	return s.fate.bind(f)
 }
 
 // Close implements [crawl.CacheStorage].

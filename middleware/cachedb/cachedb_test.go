@@ -3,11 +3,15 @@ package cachedb
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,6 +21,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/tulle-go/tulle/crawl"
 )
@@ -149,6 +154,70 @@ func TestWriter(t *testing.T) {
 		require.NoError(t, s.Store(fmt.Sprintf("%040x", i), bytes.Repeat([]byte{byte(i)}, i*1000)))
 		fmt.Println("stored", i)
 	}
+}
+
+// TestDamage has a few bytes, or a file, spoiled while nobody looks.
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	const entries = 1000
+	key := func(i int) string { return fmt.Sprintf("%040x", i) }
+	for name, c := range map[string]struct {
+		glob  string
+		spoil func(t *testing.T, file string)
+		lost  bool // it cannot be opened any more
+	}{
+		"eight bytes": {"*.sst", func(t *testing.T, file string) {
+			f, err := os.OpenFile(file, os.O_RDWR, 0)
+			require.NoError(t, err)
+			_, err = f.WriteAt([]byte("XXXXXXXX"), 100_000)
+			require.NoError(t, errors.Join(err, f.Close()))
+		}, false},
+		"a table is gone": {"*.sst", func(t *testing.T, file string) { require.NoError(t, os.Remove(file)) }, true},
+		"the list is cut": {"MANIFEST-*", func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 20)) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := openAt(t, dir)
+			entry := make([]byte, 4000)
+			for i := range entries {
+				_, _ = rand.NewChaCha8([32]byte{byte(i), byte(i >> 8)}).Read(entry)
+				require.NoError(t, s.Store(key(i), entry))
+			}
+			require.NoError(t, s.Close())
+			files, err := filepath.Glob(filepath.Join(dir, "entries", c.glob))
+			require.NoError(t, err)
+			require.NotEmpty(t, files)
+			c.spoil(t, slices.MaxFunc(files, func(a, b string) int { return cmp.Compare(sizeOf(t, a), sizeOf(t, b)) }))
+
+			core, logs := observer.New(zap.WarnLevel)
+			s, err = Open(dir, &crawl.Env{Log: zap.New(core)})
+			if c.lost {
+				require.ErrorContains(t, err, "damaged: delete "+filepath.Join(dir, "entries"))
+				return
+			}
+			require.NoError(t, err)
+			missing := 0
+			for i := range entries {
+				_, err := s.Load(key(i))
+				require.NotErrorIs(t, err, fs.ErrNotExist, "it is there, and cannot be read")
+				if err != nil {
+					missing++
+				}
+			}
+			require.Positive(t, missing)
+			require.Less(t, missing, 20, "of %d", entries)
+			require.NotZero(t, logs.FilterMessageSnippet("damaged").Len())
+			require.NoError(t, s.Store(key(1), entry))
+			require.NoError(t, s.Close())
+		})
+	}
+}
+
+func sizeOf(t *testing.T, file string) int64 {
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	return info.Size()
 }
 
 // TestFullDisk has a disk that takes nothing more: the process lives, there is nothing in the database, and whoever stores is told.

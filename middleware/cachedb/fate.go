@@ -3,14 +3,19 @@ package cachedb
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/zap"
 )
+
+// errTaken says that another crawl has the database.
+var errTaken = errors.New("another crawl has it")
 
 // errLost says that the database is lost, and why.
 var errLost = errors.New("the database of the HTTP cache is lost")
@@ -19,6 +24,8 @@ var errLost = errors.New("the database of the HTTP cache is lost")
 type fate struct {
 	log   *zap.Logger
 	armed atomic.Bool // it is open: a write that fails is its end
+
+	damaged atomic.Int32 // see maxDamaged
 
 	once sync.Once
 	died chan struct{} // closed when it is lost
@@ -46,6 +53,7 @@ func (f *fate) lose(err error) {
 	f.once.Do(func() {
 		f.why = fmt.Errorf("%w: %w", errLost, err)
 		close(f.died)
+		f.log.Warn("the HTTP cache is given up for this crawl: everything is asked of the site. If its files are damaged, delete the folder", zap.Error(err))
 	})
 }
 
@@ -55,8 +63,15 @@ func (f *fate) end(err error) {
 	select {}
 }
 
-// background is told of a table that could not be written. The database tries again at once, for ever.
+// maxDamaged is how often work in the background may come upon what is damaged. The rest of the database goes on, and most of the work is not tried again for minutes;
+// but some is tried at once, for ever.
+const maxDamaged = 100
+
+// background is told of a table that could not be written, or read to be written anew. The database tries again at once, for ever.
 func (f *fate) background(err error) {
+	if pebble.IsCorruptionError(err) && f.damaged.Add(1) < maxDamaged {
+		return
+	}
 	f.lose(err)
 	time.Sleep(time.Second)
 }
@@ -105,6 +120,14 @@ func (f files) Link(oldname, newname string) error { return f.fate.check(f.FS.Li
 
 func (f files) Rename(oldname, newname string) error {
 	return f.fate.check(f.FS.Rename(oldname, newname))
+}
+
+func (f files) Lock(name string) (io.Closer, error) {
+	lock, err := f.FS.Lock(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errTaken, err)
+	}
+	return lock, nil
 }
 
 func (f files) Unwrap() vfs.FS { return f.FS }

@@ -139,7 +139,7 @@ func (s *stage) scrub(err error) error {
 	text := err.Error()
 	clean := text
 	for _, secret := range s.secrets {
-		clean = strings.ReplaceAll(clean, secret, "xxxxx")
+		clean = strings.ReplaceAll(clean, secret, "***")
 	}
 	if clean == text {
 		return err

@@ -309,7 +309,7 @@ func TestSecretsOfDrivers(t *testing.T) {
 		table.Patience = -1
 		_, err := table.Open(t.Context(), env)
 		require.ErrorIs(t, err, spy.opening)
-		require.EqualError(t, err, "connect to the database: cannot connect with <xxxxx>", c.dsn)
+		require.EqualError(t, err, "connect to the database: cannot connect with <***>", c.dsn)
 		require.Zero(t, logs.Len())
 	}
 
@@ -320,11 +320,11 @@ func TestSecretsOfDrivers(t *testing.T) {
 	spy.says = func(inserts []string) error {
 		return fmt.Errorf("no row for swordfish: %w", coded{[]int{19, 5, 11}[len(inserts)-1]})
 	}
-	require.EqualError(t, s.write(t, size{1})[0], `write to table "`+table.Table+`": no row for xxxxx: coded`)
+	require.EqualError(t, s.write(t, size{1})[0], `write to table "`+table.Table+`": no row for ***: coded`)
 	require.Error(t, s.write(t, size{2})[0])
 	require.Equal(t, 2, s.logs.Len(), "one that is tried again, and one that ends the crawl")
 	for _, e := range s.logs.All() {
-		require.Contains(t, fmt.Sprint(e.ContextMap()["error"]), "no row for xxxxx")
+		require.Contains(t, fmt.Sprint(e.ContextMap()["error"]), "no row for ***")
 	}
 }
 

@@ -113,5 +113,5 @@ func redacted(uri string) string {
 	if !found {
 		return uri
 	}
-	return uri[:len(scheme)+1] + slashes + user + ":xxxxx" + rest[at:]
+	return uri[:len(scheme)+1] + slashes + user + ":***" + rest[at:]
 }

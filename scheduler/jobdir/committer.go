@@ -586,7 +586,26 @@ func (c *committer) flush() {
 		c.fail(err)
 		return
 	}
+	for i := range c.lines {
+		if err := committed(c.lines[i].to); err != nil {
+			c.fail(err)
+			return
+		}
+	}
 	c.checkRoom()
+}
+
+// committed tells a journal that what it has appended is durable.
+func committed(to crawl.Journal) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &crawl.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	if w, ok := to.(crawl.CommitWatcher); ok {
+		w.Committed()
+	}
+	return nil
 }
 
 // appendLines appends to one journal, and adds its position to the batch.

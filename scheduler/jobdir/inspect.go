@@ -31,7 +31,9 @@ func Inspect(ctx context.Context, dir string, mode crawl.InspectMode) (crawl.Job
 
 func inspect(_ context.Context, fs vfs.FS, dir string, mode crawl.InspectMode) (j *job, err error) {
 	j = &job{folder: folder{fs: fs, dir: dir, local: fs == vfs.Default}, mode: mode}
-	if info, err := fs.Stat(dir); err != nil {
+	if info, err := fs.Stat(dir); isNotExist(err) {
+		return nil, fmt.Errorf("%s is no job: there is no such folder", dir)
+	} else if err != nil {
 		return nil, fmt.Errorf("%s is no job: %w", dir, err)
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%s is no job: it is a file", dir)

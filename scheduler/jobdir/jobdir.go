@@ -351,6 +351,9 @@ func (s *Scheduler) Release(slot string, now time.Time) {
 	s.ask()
 }
 
+// Hold keeps a slot's requests in the queue, or lets them go on.
+func (s *Scheduler) Hold(slot string, on bool) { s.frontier.Hold(slot, on) }
+
 // Limit changes what a slot allows.
 func (s *Scheduler) Limit(slot string, l crawl.Limits) { s.frontier.Limit(slot, l) }
 

@@ -48,6 +48,7 @@ func Run(t *testing.T, fresh func(tb TB) Opener) {
 		"DelayHolds":                  delayHolds,
 		"DelayIsDrawn":                delayIsDrawn,
 		"HoldHolds":                   holdHolds,
+		"HeldSlotsKeepTheirRequests":  heldSlots,
 		"SlowHostHoldsNobodyUp":       slowHost,
 		"ReserveTakesAPlace":          reserveTakesAPlace,
 		"LimitChangesWhatIsAllowed":   limitChanges,
@@ -373,6 +374,27 @@ func holdHolds(t *testing.T, b *bench) {
 	require.False(t, ok)
 	require.WithinDuration(t, b.now.Add(time.Hour), wake, 0, "the later of two holds")
 	b.now = wake
+	require.Len(t, b.lease(10), 1)
+}
+
+func heldSlots(t *testing.T, b *bench) {
+	b.start(crawl.SchedulerOptions{Default: crawl.Limits{Concurrency: 2}})
+	b.push("http://a.example/1", "http://a.example/2", "http://b.example/1")
+	b.s.Hold("a.example", true)
+	b.s.Hold("new.example", true)
+	require.Equal(t, []string{"http://b.example/1"}, urlsOf(b.lease(10)))
+	b.push("http://a.example/3", "http://new.example/1")
+	b.s.Limit("a.example", crawl.Limits{Concurrency: 4})
+	require.Empty(t, b.lease(10))
+	require.Equal(t, 4, b.s.Counts().Queued)
+	require.Zero(t, b.s.Counts().Ready)
+	ok, _ := b.s.Reserve("a.example", b.now)
+	require.True(t, ok, "what is reserved is not held")
+	b.s.Release("a.example", b.now)
+	b.s.Hold("a.example", false)
+	b.s.Hold("a.example", false)
+	require.Len(t, b.lease(10), 3)
+	b.s.Hold("new.example", false)
 	require.Len(t, b.lease(10), 1)
 }
 

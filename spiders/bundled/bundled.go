@@ -8,14 +8,7 @@
 //	shop_*.go    the shop's site: pages, catalogue, drawn pictures; shop_serve.go opens it
 package bundled
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
-
-	"github.com/tulle-go/tulle/crawl"
-)
+import "github.com/tulle-go/tulle/crawl"
 
 // Spiders are the constructors of all spiders here, by name, as cmd.Program takes them.
 func Spiders() map[string]func(args map[string]string) (*crawl.Spider, error) {
@@ -23,21 +16,7 @@ func Spiders() map[string]func(args map[string]string) (*crawl.Spider, error) {
 		"shop":         Shop,
 		"shop-sitemap": ShopSitemap,
 		"shop-api":     ShopAPI,
-		"books":        func(args map[string]string) (*crawl.Spider, error) { return Books(), noArguments(args) },
+		"books":        func(args map[string]string) (*crawl.Spider, error) { return Books(), crawl.CheckArgs(args) },
 		"quotes":       Quotes,
 	}
-}
-
-// noArguments refuses arguments that a spider does not have. known are those that it has.
-func noArguments(args map[string]string, known ...string) error {
-	for _, name := range slices.Sorted(maps.Keys(args)) {
-		if slices.Contains(known, name) {
-			continue
-		}
-		if len(known) == 0 {
-			return fmt.Errorf("-a %s: it takes no arguments", name)
-		}
-		return fmt.Errorf("-a %s: no such argument; it takes: %s", name, strings.Join(known, ", "))
-	}
-	return nil
 }

@@ -15,7 +15,7 @@ type Quote struct {
 
 // Quotes crawls https://quotes.toscrape.com/, a site made for practice, where a page has several items. The argument tag keeps to the quotes of one tag.
 func Quotes(args map[string]string) (*crawl.Spider, error) {
-	if err := noArguments(args, "tag"); err != nil {
+	if err := crawl.CheckArgs(args, "tag"); err != nil {
 		return nil, err
 	}
 	start := "https://quotes.toscrape.com/"

@@ -3,6 +3,7 @@ package bundled_test
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,6 +77,52 @@ func TestArguments(t *testing.T) {
 		_, err := bundled.Spiders()[test.spider](map[string]string{test.name: test.value})
 		require.ErrorContains(t, err, test.want)
 		require.ErrorContains(t, err, "-a "+test.name)
+	}
+}
+
+// TestShopsOpenNothing makes spiders that nobody crawls, as list --json does. It counts files, so it runs alone.
+func TestShopsOpenNothing(t *testing.T) {
+	open := func() int {
+		files, err := os.ReadDir("/dev/fd")
+		if err != nil {
+			t.Skip("this system does not say what is open: ", err)
+		}
+		return len(files)
+	}
+	before := open()
+	for range 10 {
+		for _, build := range bundled.Spiders() {
+			_, err := build(nil)
+			require.NoError(t, err)
+		}
+	}
+	require.InDelta(t, before, open(), 5)
+}
+
+// TestShopAgain crawls a shop twice: it closes behind a crawl, and opens for the next.
+func TestShopAgain(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"shop", "shop-sitemap", "shop-api"} {
+		spider, err := bundled.Spiders()[name](map[string]string{"products": "3"})
+		require.NoError(t, err)
+		for range 2 {
+			dir := t.TempDir()
+			res, err := engine.Run(t.Context(), spider, crawl.Settings{
+				Images: crawl.ImagesSettings{Store: filepath.Join(dir, "pictures")}, Feeds: []crawl.Feed{{URI: filepath.Join(dir, "items.jsonl")}}, Log: crawl.LogSettings{Level: "error"},
+			})
+			require.NoError(t, err)
+			require.EqualValues(t, 3, res.Stats.Int("item_scraped_count"))
+		}
+		port := func() string {
+			e, err := crawl.Settings{}.Effective(spider)
+			require.NoError(t, err)
+			return e.Download.ConnectTo[bundled.SiteHost+":80"]
+		}
+		last := port()
+		require.Equal(t, last, port())
+		spider.Closed(t.Context(), "finished")
+		_, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", last)
+		require.Error(t, err)
 	}
 }
 

@@ -65,6 +65,8 @@ type Link struct {
 	Fragment string
 	// NoFollow says that the element has rel="nofollow".
 	NoFollow bool
+	// ReferrerPolicy is what the element says of the Referer of a request for it, rel="noreferrer" being "no-referrer"; "" if it says nothing. See [crawl.Node.ReferrerPolicy].
+	ReferrerPolicy string
 }
 
 // Compile returns all that keeps the Extractor from working: malformed patterns and selectors. spiders.Crawl asks before the crawl starts; others may.

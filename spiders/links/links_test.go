@@ -136,6 +136,19 @@ func TestSrcset(t *testing.T) {
 		extract(t, &e, `<img src=a.jpg srcset="a.jpg 1x,b,c.jpg 2x, d.jpg"><picture><source srcset=" , e.jpg 100w (a,b), "></picture>`))
 }
 
+// TestReferrerPolicy has the policy of each link's element.
+func TestReferrerPolicy(t *testing.T) {
+	t.Parallel()
+	var e links.Extractor
+	found, err := e.Extract(response(t, "http://example.com/", `<a href=1 rel="noopener noreferrer">1</a><a href=2 referrerpolicy=origin>2</a><a href=3>3</a>`))
+	require.NoError(t, err)
+	var all []string
+	for _, l := range found {
+		all = append(all, l.ReferrerPolicy)
+	}
+	require.Equal(t, []string{"no-referrer", "origin", ""}, all)
+}
+
 func TestNoFollow(t *testing.T) {
 	t.Parallel()
 	page := `<a href=1 rel="nofollow">1</a><a href=2>2</a>`

@@ -167,7 +167,7 @@ func (w *walk) take(u *url.URL, n *html.Node) {
 			return
 		}
 	}
-	link := Link{URL: address, Text: text(n)}
+	link := Link{URL: address, Text: text(n), ReferrerPolicy: crawl.Node{Node: n}.ReferrerPolicy()}
 	for i := range n.Attr {
 		if n.Attr[i].Key == "rel" {
 			link.NoFollow = saysNoFollow(n.Attr[i].Val)

@@ -23,6 +23,15 @@ func convert(f reflect.Value, v any) (bool, error) {
 		f.Set(r)
 		return true, nil
 	}
+	if one := reflect.ValueOf(single(v)); one.IsValid() && f.Kind() != reflect.Interface { // such as what the field held before
+		if one.Kind() == reflect.Pointer && !one.IsNil() && one.Type().Elem().AssignableTo(f.Type()) {
+			one = one.Elem()
+		}
+		if one.Type().AssignableTo(f.Type()) {
+			f.Set(one)
+			return true, nil
+		}
+	}
 	if ok, err := convertText(f, v); ok || err != nil {
 		return ok, err
 	}
@@ -124,7 +133,10 @@ func convertURL(f reflect.Value, u *url.URL, v any) (bool, error) {
 }
 
 func convertSlice(f reflect.Value, v any) (bool, error) {
-	if f.Type().Elem().Kind() == reflect.Uint8 { // bytes, raw JSON
+	if f.Type() == reflect.TypeFor[json.RawMessage]() {
+		return convertRaw(f, v)
+	}
+	if f.Type().Elem().Kind() == reflect.Uint8 {
 		switch v := single(v).(type) {
 		case string:
 			f.SetBytes([]byte(v))
@@ -154,6 +166,24 @@ func convertSlice(f reflect.Value, v any) (bool, error) {
 	return true, nil
 }
 
+// convertRaw writes values as JSON. A text that is JSON already stays as it is.
+func convertRaw(f reflect.Value, v any) (bool, error) {
+	v = single(v)
+	if values, ok := v.([]any); ok && len(values) == 0 {
+		return false, nil
+	}
+	if s, ok := v.(string); ok && json.Valid([]byte(s)) {
+		f.SetBytes([]byte(s))
+		return true, nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return false, fmt.Errorf("a %T is no JSON: %w", v, err)
+	}
+	f.SetBytes(b)
+	return true, nil
+}
+
 func convertScalar(f reflect.Value, v any) (bool, error) {
 	r := reflect.ValueOf(v)
 	text, isText := v.(string)
@@ -177,6 +207,12 @@ func convertScalar(f reflect.Value, v any) (bool, error) {
 		return true, nil
 	case isText && (k == reflect.Bool || f.CanInt() || f.CanUint() || f.CanFloat()):
 		return convertNumber(f, text)
+	case f.CanFloat() && r.CanFloat(): // 0.1 is another number as a float32, and meant
+		if f.OverflowFloat(r.Float()) {
+			return false, fmt.Errorf("%v does not fit into %s", v, f.Type())
+		}
+		f.SetFloat(r.Float())
+		return true, nil
 	case r.CanConvert(f.Type()) && (f.CanInt() || f.CanUint() || f.CanFloat()) && (r.CanInt() || r.CanUint() || r.CanFloat()):
 		c := r.Convert(f.Type())
 		if back := c.Convert(r.Type()); !back.Equal(r) || c.CanUint() && r.CanInt() && r.Int() < 0 || c.CanInt() && r.CanUint() && c.Int() < 0 {

@@ -96,9 +96,12 @@ func typeOf(item any) (*structType, error) {
 		if tag == "" {
 			tag = f.Name
 		}
-		if _, ok := s.index[tag]; !ok {
-			s.index[tag] = f.Index
+		had, ok := s.index[tag]
+		if !ok {
 			s.names = append(s.names, tag)
+		}
+		if !ok || len(f.Index) < len(had) { // as encoding/json has it: the one that is not embedded, or less deep
+			s.index[tag] = f.Index
 		}
 	}
 	for name, index := range goNames {

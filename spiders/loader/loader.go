@@ -65,7 +65,7 @@ func New(item any, r *crawl.Response, fields ...Fields) *Loader {
 		s.item = nil
 		return l
 	}
-	if s.typ != nil && (reflect.TypeOf(item).Kind() != reflect.Pointer || reflect.ValueOf(item).IsNil()) {
+	if v := reflect.ValueOf(item); s.typ != nil && v.Kind() != reflect.Pointer || v.IsNil() {
 		s.errs = append(s.errs, fmt.Errorf("loader: an item of type %T cannot be filled: it is a pointer to a struct, or a map[string]any", item))
 		s.item = nil
 		return l
@@ -289,6 +289,9 @@ var errMissing = errors.New("nothing was found, and it is required")
 // set reports whether there was something to set.
 func (s *shared) set(name string, v any) (bool, error) {
 	if s.typ == nil {
+		if values, ok := v.([]any); ok && len(values) == 0 {
+			return false, nil
+		}
 		mapOf(s.item)[name] = v
 		return true, nil
 	}
@@ -437,7 +440,7 @@ func (s *shared) fieldError(field string, value any, err error) error {
 		e.Item = s.typ.typ.Name()
 	}
 	if r := s.context.Response; r != nil && r.URL != nil {
-		e.Page = r.URL.Redacted()
+		e.Page = crawl.Redacted(r.URL)
 	}
 	return e
 }
@@ -522,7 +525,9 @@ func list(v any) []any {
 	}
 	all := make([]any, 0, r.Len())
 	for i := range r.Len() {
-		all = append(all, r.Index(i).Interface())
+		if e := r.Index(i).Interface(); e != nil {
+			all = append(all, e)
+		}
 	}
 	return all
 }

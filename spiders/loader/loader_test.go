@@ -38,6 +38,16 @@ func fails(t *testing.T, p loader.Processor, v any, want string) {
 
 type list = []any
 
+// TestSelectJMESSortsACopy has lists that the expression, and the page, still want in their own order.
+func TestSelectJMESSortsACopy(t *testing.T) {
+	t.Parallel()
+	b, a := map[string]any{"n": "b"}, map[string]any{"n": "a"}
+	require.Equal(t, list{"a", "b"}, run(t, loader.SelectJMES("[sort_by(l, &n)[0].n, l[0].n]"), map[string]any{"l": list{b, a}}))
+	kept := struct{ L []any }{list{b, a}}
+	require.Equal(t, "a", run(t, loader.SelectJMES("sort_by(L, &n)[0].n"), &kept))
+	require.Equal(t, list{b, a}, kept.L)
+}
+
 // The cases are those of the documentation of Scrapy's itemloaders, version 1.5.
 func TestProcessorsAreScrapys(t *testing.T) {
 	t.Parallel()
@@ -296,6 +306,89 @@ func TestLoaderGoesOn(t *testing.T) {
 	var none map[string]any
 	require.NoError(t, loader.New(&none, nil).AddValue("b", "y").Load())
 	require.Equal(t, map[string]any{"b": list{"y"}}, none)
+}
+
+// TestLoaderHolds has fields of every kind that hold something already, and are converted from what they hold.
+func TestLoaderHolds(t *testing.T) {
+	t.Parallel()
+	type held struct {
+		Name  *string         `json:"name"`
+		Price *float64        `json:"price"`
+		On    *bool           `json:"on"`
+		Bytes []byte          `json:"bytes"`
+		Raw   json.RawMessage `json:"raw"`
+		Link  *url.URL        `json:"link"`
+		Seen  *time.Time      `json:"seen"`
+		Sizes [2]int          `json:"sizes"`
+		Stock string          `json:"stock"`
+	}
+	name, price, on, seen := "a", 1.5, true, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	item := held{&name, &price, &on, []byte("x"), json.RawMessage(`{"a":1}`), &url.URL{Path: "/"}, &seen, [2]int{1, 2}, ""}
+	want := item
+	want.Stock = "3"
+	require.NoError(t, loader.New(&item, nil).AddValue("stock", "3").Load())
+	require.Equal(t, want, item)
+
+	type plain struct {
+		Price float64         `json:"price"`
+		Raw   json.RawMessage `json:"raw"`
+		Link  *url.URL        `json:"link"`
+	}
+	var other plain
+	require.NoError(t, loader.New(&other, nil).AddValue("price", &price).AddValue("raw", map[string]any{"a": list{1}}).AddValue("link", item.Link).Load())
+	require.Equal(t, plain{1.5, json.RawMessage(`{"a":[1]}`), item.Link}, other)
+	require.NoError(t, loader.New(&other, nil).ReplaceValue("raw", "words").Load())
+	require.JSONEq(t, `"words"`, string(other.Raw))
+
+	var small struct {
+		F float32 `json:"f"`
+	}
+	require.NoError(t, loader.New(&small, nil).AddValue("f", "€ 0.1", loader.ToFloat()).Load())
+	require.InDelta(t, 0.1, small.F, 1e-7)
+	require.ErrorContains(t, loader.New(&small, nil).ReplaceValue("f", 1e300).Load(), "does not fit into float32")
+}
+
+// A null of JSON is nothing, also for functions that take a number.
+func TestLoaderNulls(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{"offers": [{"price": null}]}`, `{"offers": [{"price": [null]}]}`} {
+		r := page(body)
+		r.Header = http.Header{"Content-Type": {"application/json"}}
+		item := map[string]any{}
+		double := func(f float64) float64 { return 2 * f }
+		require.NoError(t, loader.New(item, r).AddJSON("a", "offers.0.missing", double).AddJSON("a", "offers.#.price|0", double).AddJSON("b", "offers.#.price", loader.MapCompose(double, strings.TrimSpace)).
+			AddValue("c", []error{nil}, loader.Unique()).Load())
+		require.Empty(t, item)
+	}
+}
+
+type ground struct {
+	Title string `json:"name"`
+}
+
+// Of two fields of one name the one that encoding/json writes is filled.
+func TestLoaderOfEmbeddedNames(t *testing.T) {
+	t.Parallel()
+	var item struct {
+		ground
+		Name string `json:"name"`
+	}
+	require.NoError(t, loader.New(&item, nil).AddValue("name", "x").Load())
+	require.Equal(t, "x", item.Name)
+	require.Empty(t, item.Title)
+}
+
+// What cannot be an item or a processor is an error, not a panic.
+func TestLoaderOfNothing(t *testing.T) {
+	t.Parallel()
+	var m map[string]any
+	var p *map[string]any
+	var f func(string) string
+	require.ErrorContains(t, loader.New(m, nil).AddValue("a", 1).Load(), "cannot be filled")
+	require.ErrorContains(t, loader.New(p, nil).AddValue("a", 1).Load(), "cannot be filled")
+	require.ErrorContains(t, loader.New(&lamp{}, nil).AddValue("name", "a", f).Load(), "it is a nil func(string) string")
+	fields := loader.Fields{"tags": {Out: loader.MapCompose(func(string) (string, bool) { return "", false }), Required: true}}
+	require.ErrorContains(t, loader.New(map[string]any{}, nil, fields).AddValue("tags", "a").Load(), "nothing was found")
 }
 
 func TestLoaderErrors(t *testing.T) {

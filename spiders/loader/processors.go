@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/jmespath-community/go-jmespath"
+	"github.com/jmespath-community/go-jmespath/pkg/functions"
 )
 
 // A Processor makes values of values. As In and Out of a field it is given a []any. What it returns may be one value or a slice; nil is none. It is called for many pages at
@@ -75,7 +77,7 @@ func MapCompose(functions ...any) Processor { return compose(functions, true) }
 
 // SelectJMES evaluates a JMESPath expression on a value as JSON has them: what AddJSON gives, or json.Unmarshal into an any.
 func SelectJMES(expr string) Processor {
-	j, err := jmespath.Compile(expr)
+	j, err := jmespath.Compile(expr, sortBy())
 	if err != nil {
 		err = fmt.Errorf("jmespath %q: %w", expr, err)
 	}
@@ -86,6 +88,18 @@ func SelectJMES(expr string) Processor {
 		}
 		return got, nil
 	}}
+}
+
+// sortBy is JMESPath's sort_by, which by itself sorts the list where it stands: for the rest of the expression, and for whoever else has the value.
+func sortBy() jmespath.FunctionEntry {
+	all := functions.GetDefaultFunctions()
+	f := all[slices.IndexFunc(all, func(f jmespath.FunctionEntry) bool { return f.Name == "sort_by" })]
+	inPlace := f.Handler
+	f.Handler = func(args []any) (any, error) {
+		list, _ := args[0].([]any)
+		return inPlace([]any{slices.Clone(list), args[1]})
+	}
+	return f
 }
 
 // floats has all numbers as JSON's are.
@@ -211,6 +225,9 @@ func (s step) run(c *Context, v any) (any, error) {
 			}
 		}
 	}
+	if v == nil { // a null of JSON, which is nothing
+		return nil, nil
+	}
 	got, err := s.f(c, v)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
@@ -224,6 +241,9 @@ var (
 )
 
 func newStep(f any) (step, error) {
+	if v := reflect.ValueOf(f); v.Kind() == reflect.Func && v.IsNil() {
+		return step{}, fmt.Errorf("it is a nil %T", f)
+	}
 	switch f := f.(type) {
 	case nil:
 		return step{}, errors.New("it is nil")
@@ -243,7 +263,7 @@ func newStep(f any) (step, error) {
 	}
 	v := reflect.ValueOf(f)
 	t := v.Type()
-	if t.Kind() != reflect.Func || v.IsNil() {
+	if t.Kind() != reflect.Func {
 		return step{}, fmt.Errorf("a %T is no function", f)
 	}
 	withContext := t.NumIn() == 2 && t.In(0) == contextType

@@ -72,7 +72,7 @@ func TestEveryCaseWithEveryContestant(t *testing.T) {
 			t.Parallel()
 			opts := options{
 				cases: []benchCase{c}, contestants: allContestants(), n: c.tiny, runs: 1, gogc: "400", gomemlimit: "off",
-				scrapyPython: os.Getenv("SCRAPY_PYTHON"),
+				scrapyPython: os.Getenv("TULLE_TEST_SCRAPY"),
 			}
 			results, err := bench(t.Context(), opts, io.Discard)
 			require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,6 +119,35 @@ func fixPercents(s string) string {
 	return s
 }
 
+// withoutDots is a URL as browsers have it (the URL Standard's path state), where Scrapy leaves dots until it compares URLs.
+func withoutDots(s string) string {
+	scheme, rest, _ := strings.Cut(s, "://")
+	if !slices.Contains([]string{"http", "https", "file"}, scheme) {
+		return s
+	}
+	end := strings.IndexAny(rest, "?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	segments := strings.Split(rest[:end], "/")
+	var kept []string
+	for i, segment := range segments {
+		last := i == len(segments)-1
+		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
+		case ".":
+		case "..":
+			kept = kept[:max(1, len(kept)-1)] // the host stays
+		default:
+			kept = append(kept, segment)
+			continue
+		}
+		if last {
+			kept = append(kept, "")
+		}
+	}
+	return scheme + "://" + strings.Join(kept, "/") + rest[end:]
+}
+
 func TestURLsAreScrapys(t *testing.T) {
 	t.Parallel()
 	rows := load[scrapyURL](t, "urls.json")
@@ -130,6 +160,7 @@ func TestURLsAreScrapys(t *testing.T) {
 		if want.Safe != row.Safe {
 			want.Fingerprint = ""
 		}
+		want.Safe = withoutDots(want.Safe)
 		if ours, ok := known[row.URL]; ok {
 			require.NotEqual(t, scrapyURL{Safe: row.Safe, Canonical: row.Canonical}, ours, "%q is no difference any more", row.URL)
 			want = ours
@@ -223,6 +254,22 @@ func TestCanonicalOfNetURLs(t *testing.T) {
 	}
 }
 
+// TestDots has paths whose dots lead out of a folder: what robots.txt, a cookie's path and a cache see is where they lead to, as in browsers.
+func TestDots(t *testing.T) {
+	t.Parallel()
+	base, err := canon.Parse("http://h/public/x")
+	require.NoError(t, err)
+	for ref, want := range map[string]string{
+		"http://h/public/../secret/1": "http://h/secret/1", "../secret/1": "http://h/secret/1", "%2e%2E/secret/1": "http://h/secret/1", "/public/%2E./secret/1": "http://h/secret/1",
+		"//h/./secret/1": "http://h/secret/1", "http://h/%2e": "http://h/", "http://h/a/b/%2e%2e": "http://h/a/", "/../../x": "http://h/x", "/.../x": "http://h/.../x", "/..a": "http://h/..a",
+		"/%2ea": "http://h/%2ea", "/a%2f../x": "http://h/a%2f../x", "/x?a=/../b#/../c": "http://h/x?a=/../b#/../c", "s3://bucket/a/../b": "s3://bucket/a/../b", "/%252e%252e/x": "http://h/%252e%252e/x",
+	} {
+		u, err := canon.Resolve(base, ref)
+		require.NoError(t, err)
+		require.Equal(t, want, u.String(), ref)
+	}
+}
+
 func TestLinksAreScrapysOrBrowsers(t *testing.T) {
 	t.Parallel()
 	// Links that Python's urljoin takes otherwise than browsers, where we take the browsers' side.
@@ -230,7 +277,6 @@ func TestLinksAreScrapysOrBrowsers(t *testing.T) {
 		"":                "the base without its fragment",
 		"?":               "an empty query is none, not the base's",
 		`\g`:              "backslashes",
-		`..\g`:            "backslashes",
 		`\\o.example\x`:   "backslashes",
 		`/\o.example/x`:   "backslashes",
 		"a//b":            "empty segments stay",
@@ -256,7 +302,7 @@ func TestLinksAreScrapysOrBrowsers(t *testing.T) {
 		if err == nil {
 			got = u.String()
 		}
-		if got == fixPercents(row.Scrapy) {
+		if got == withoutDots(fixPercents(row.Scrapy)) {
 			continue
 		}
 		emptySegments := strings.Contains(base.Path, "//")

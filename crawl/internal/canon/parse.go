@@ -17,8 +17,8 @@ var (
 
 // Parse reads a URL as people and pages write it. Spaces and control characters at its ends and tabs and newlines anywhere are
 // dropped; in http, https, ftp, ws and wss a backslash is a slash, and any number of slashes leads to the host; a host in any
-// script becomes ASCII. What needs it is percent-encoded, as UTF-8. What is left as it is: default ports, "." and ".." in the
-// path, the order of the query, and the fragment.
+// script becomes ASCII; the segments "." and ".." of a path, written so or as %2e, are resolved. What needs it is percent-encoded, as
+// UTF-8. What is left as it is: default ports, the order of the query, and the fragment.
 //
 // The schemes named above need a host. Others need not be of any use for a request: mailto:, javascript: and tel: come back with
 // their Opaque set.
@@ -151,6 +151,9 @@ func absolute(scheme, rest string, c class) (*url.URL, error) {
 		return nil, err
 	}
 	path, query, fragment, _ := cut(rest)
+	if special && hasDots(path, c) {
+		path = string(removeDots([]byte(path)))
+	}
 	setPath(u, path, c)
 	setTail(u, query, fragment, c)
 	return u, nil
@@ -188,7 +191,7 @@ func relative(base *url.URL, ref string, c class) (*url.URL, error) {
 			query = base.RawQuery
 			c |= classOf(query)
 		}
-	case path[0] != '/' || strings.Contains(path, "/."):
+	case path[0] != '/' || hasDots(path, c):
 		var onStack [256]byte
 		joined := onStack[:0]
 		if path[0] != '/' {
@@ -256,9 +259,15 @@ func setTail(u *url.URL, query, fragment string, c class) {
 	}
 }
 
-// removeDots resolves the segments "." and ".." of a path that starts with a slash, in place.
+// hasDots reports whether a path may have segments that removeDots resolves. c is the class of at least that path.
+func hasDots(path string, c class) bool {
+	return strings.Contains(path, "/.") || c&percent != 0 && (strings.Contains(path, "/%2e") || strings.Contains(path, "/%2E"))
+}
+
+// removeDots resolves the segments "." and ".." of a path that starts with a slash, in place. Their dots may be written as %2e, which every server reads as
+// dots, and so do browsers: robots.txt and cookies hold for the path that is meant.
 func removeDots(path []byte) []byte {
-	if !bytes.Contains(path, []byte("/.")) {
+	if !bytes.Contains(path, []byte("/.")) && !bytes.Contains(path, []byte("/%2")) {
 		return path
 	}
 	out := path[:0]
@@ -267,14 +276,14 @@ func removeDots(path []byte) []byte {
 		for end < len(path) && path[end] != '/' {
 			end++
 		}
-		switch string(path[start+1 : end]) {
-		case ".":
-		case "..":
-			out = out[:max(bytes.LastIndexByte(out, '/'), 0)]
-		default:
+		dots := dotSegment(path[start+1 : end])
+		if dots == 0 {
 			out = append(out, path[start:end]...)
 			start = end
 			continue
+		}
+		if dots == 2 {
+			out = out[:max(bytes.LastIndexByte(out, '/'), 0)]
 		}
 		if end == len(path) {
 			out = append(out, '/')
@@ -282,4 +291,21 @@ func removeDots(path []byte) []byte {
 		start = end
 	}
 	return out
+}
+
+// dotSegment is 1 for ".", 2 for "..", and 0 for any other segment.
+func dotSegment(s []byte) (dots int) {
+	for ; len(s) > 0; dots++ {
+		switch {
+		case dots == 2:
+			return 0
+		case s[0] == '.':
+			s = s[1:]
+		case len(s) >= 3 && s[0] == '%' && s[1] == '2' && s[2]|0x20 == 'e':
+			s = s[3:]
+		default:
+			return 0
+		}
+	}
+	return dots
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,6 +118,34 @@ func (b *Bodies) Sweep(ctx context.Context, file func(key string) (name string, 
 		}
 	}
 	return removed
+}
+
+// Walk calls each with every body's file: the key of the entry that it was stored for, its name, size in bytes, and when it was written.
+func (b *Bodies) Walk(ctx context.Context, each func(key, name string, size int64, written time.Time)) error {
+	return folder{b.path}.walk(ctx, func(info fs.FileInfo) {
+		if key, _, ok := strings.Cut(info.Name(), "."); ok {
+			each(key, info.Name(), OnDisk(info.Size()), info.ModTime())
+		}
+	})
+}
+
+// Size is how many bytes a body's file takes, 0 if there is none.
+func (b *Bodies) Size(name string) int64 {
+	if len(name) < 2 {
+		return 0
+	}
+	info, err := os.Stat(folder{b.path}.file(name))
+	if err != nil {
+		return 0
+	}
+	return OnDisk(info.Size())
+}
+
+// Move gives a body's file to another key's entry, and returns its new name.
+func (b *Bodies) Move(name, key string) (string, error) {
+	to := key + "." + strings.ToLower(rand.Text())
+	dir := folder{b.path}
+	return to, dir.rename(dir.file(name), to)
 }
 
 // Remove removes a body's file.

@@ -8,23 +8,28 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
 )
 
 // A Head is what is kept of a response beside its body.
 type Head struct {
-	URL     string      `json:"url"`
-	Status  int         `json:"status"`
-	Proto   string      `json:"proto,omitempty"`
-	Header  http.Header `json:"header"`
-	Asked   time.Time   `json:"asked"` // see Stored
-	Got     time.Time   `json:"got"`
-	Latency int64       `json:"latency,omitempty"` // nanoseconds
-	Total   int64       `json:"total,omitempty"`
+	URL    string      `json:"url"`
+	Status int         `json:"status"`
+	Proto  string      `json:"proto,omitempty"`
+	Header http.Header `json:"header"`
+	// Octets are in an entry the headers of which a value is not UTF-8, which JSON would change; otherwise they are in Header.
+	Octets  map[string][][]byte `json:"octets,omitempty"`
+	Asked   time.Time           `json:"asked"` // see Stored
+	Got     time.Time           `json:"got"`
+	Latency int64               `json:"latency,omitempty"` // nanoseconds
+	Total   int64               `json:"total,omitempty"`
 	// Vary has a digest of each request header that the response depends on.
 	Vary map[string]string `json:"vary,omitempty"`
 	// Series is what the variants of a response have in common.
@@ -53,7 +58,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Encode makes an entry. body is nil if the head names a file, and as it is stored.
 func Encode(h *Head, body []byte) ([]byte, error) {
-	head, err := json.Marshal(h)
+	head, err := json.Marshal(h.written())
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +94,36 @@ func Decode(entry []byte) (*Head, []byte, error) {
 	if err := json.Unmarshal(rest[:size], &h); err != nil {
 		return nil, nil, fmt.Errorf("the entry's head: %w", err)
 	}
+	for name, values := range h.Octets {
+		for _, v := range values {
+			h.Header[name] = append(h.Header[name], string(v))
+		}
+	}
+	h.Octets = nil
 	return &h, rest[size:], nil
+}
+
+// written is the head as it is stored.
+func (h *Head) written() *Head {
+	var w *Head
+	for name, values := range h.Header {
+		if !slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
+			continue
+		}
+		if w == nil {
+			c := *h
+			w = &c
+			w.Header, w.Octets = maps.Clone(h.Header), make(map[string][][]byte)
+		}
+		delete(w.Header, name)
+		for _, v := range values {
+			w.Octets[name] = append(w.Octets[name], []byte(v))
+		}
+	}
+	if w == nil {
+		return h
+	}
+	return w
 }
 
 // A Zipper compresses bodies, by writers that it keeps. The zero value is ready.

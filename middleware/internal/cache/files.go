@@ -1,11 +1,14 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/tulle-go/tulle/crawl"
@@ -43,6 +46,14 @@ func (f *Files) Remove(key string) error { return f.dir.remove(key) }
 // Close implements [crawl.CacheStorage].
 func (f *Files) Close() error { return nil }
 
+// Walk implements [crawl.CacheWalker]. A file takes whole blocks.
+func (f *Files) Walk(ctx context.Context, each func(key string, size int64, stored time.Time)) error {
+	return f.dir.walk(ctx, func(info fs.FileInfo) { each(info.Name(), OnDisk(info.Size()), info.ModTime()) })
+}
+
+// OnDisk is about what a file of size bytes takes: most file systems have blocks of 4 KiB.
+func OnDisk(size int64) int64 { return (size + 4095) &^ 4095 }
+
 // A folder keeps files below folders that are named by their first two characters. What is being written is in tmp.
 type folder struct{ path string }
 
@@ -72,6 +83,46 @@ func (f folder) sweep() error {
 		}
 	}
 	return nil
+}
+
+// walk calls each with all files of the folder, of which it reads some at a time.
+func (f folder) walk(ctx context.Context, each func(fs.FileInfo)) error {
+	folders, err := os.ReadDir(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, dir := range folders {
+		if err == nil && dir.IsDir() && len(dir.Name()) == 2 {
+			err = f.walkIn(ctx, dir.Name(), each)
+		}
+	}
+	return err
+}
+
+func (f folder) walkIn(ctx context.Context, name string, each func(fs.FileInfo)) error {
+	dir, err := os.Open(filepath.Join(f.path, name))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for {
+		list, err := dir.ReadDir(1000)
+		for _, e := range list {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			// Somebody may have removed it meanwhile.
+			if info, err := e.Info(); err == nil && info.Mode().IsRegular() && strings.HasPrefix(e.Name(), name) {
+				each(info)
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 func (f folder) file(name string) string { return filepath.Join(f.path, name[:2], name) }

@@ -145,15 +145,17 @@ func (j *Jar) Cookies(u *url.URL) []*http.Cookie {
 	return cookies
 }
 
-// HTTPOnly returns the names of those cookies for a request to u that are not for scripts.
-func (j *Jar) HTTPOnly(u *url.URL) []string {
-	var names []string
+// Known returns the cookies for a request to u as Cookies does, with all that is known of them. Domain is empty where the cookie is for its host alone.
+func (j *Jar) Known(u *url.URL) []*http.Cookie {
+	var known []*http.Cookie
 	for _, c := range j.matching(nil, u) {
-		if c.HTTPOnly {
-			names = append(names, c.Name)
+		h := &http.Cookie{Name: c.Name, Value: c.Value, Path: c.Path, Expires: c.Expires, Secure: c.Secure, HttpOnly: c.HTTPOnly}
+		if !c.HostOnly {
+			h.Domain = c.Domain
 		}
+		known = append(known, h)
 	}
-	return names
+	return known
 }
 
 // Len returns the number of cookies, including those that have expired and were not yet swept.

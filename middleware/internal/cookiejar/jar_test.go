@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/publicsuffix"
@@ -582,14 +583,14 @@ func BenchmarkSetHeader(b *testing.B) {
 	}
 }
 
-// TestHTTPOnly names what no script may see, of those that a request carries.
-func TestHTTPOnly(t *testing.T) {
+// TestKnown tells of the cookies that a request carries what their header does not.
+func TestKnown(t *testing.T) {
 	t.Parallel()
 	j := cookiejar.New(cookiejar.Options{})
-	page, err := url.Parse("https://shop.example/a/b")
+	page, err := url.Parse("https://www.shop.example/a/b")
 	require.NoError(t, err)
-	j.SetHeader(page, http.Header{"Set-Cookie": {"a=1; HttpOnly; Path=/", "b=2; Path=/", "c=3; HttpOnly; Path=/elsewhere"}})
-	require.Equal(t, []string{"a"}, j.HTTPOnly(page))
+	j.SetHeader(page, http.Header{"Set-Cookie": {`a="1"; HttpOnly; Path=/`, "b=2; Path=/a; Domain=shop.example; Secure", "c=3; HttpOnly; Path=/elsewhere"}})
+	require.Equal(t, []*http.Cookie{{Name: "b", Value: "2", Path: "/a", Domain: "shop.example", Secure: true}, {Name: "a", Value: `"1"`, Path: "/", HttpOnly: true}}, j.Known(page))
 }
 
 // TestDomainOfAnAddress takes a Domain that is the host's IPv4 address, and none beside an IPv6 address.
@@ -601,5 +602,23 @@ func TestDomainOfAnAddress(t *testing.T) {
 		j := cookiejar.New(cookiejar.Options{})
 		j.SetHeader(u, http.Header{"Set-Cookie": {line}})
 		require.Equal(t, want, j.Header(u), "%s %s", raw, line)
+	}
+}
+
+// A cookie that is kept keeps nothing else of the header it came in, which may be a quarter of a megabyte.
+func TestCookiesKeepNoHeader(t *testing.T) {
+	t.Parallel()
+	jar, _ := newJar(cookiejar.Options{})
+	line := "name=value; path=/dir; domain=h.example; junk=" + strings.Repeat("x", 1000)
+	jar.SetHeader(parseURL(t, "http://h.example/dir/x"), http.Header{"Set-Cookie": {line}})
+	var kept []cookiejar.Entry
+	for e := range jar.All() {
+		kept = append(kept, e)
+	}
+	require.Len(t, kept, 1)
+	from, to := uintptr(unsafe.Pointer(unsafe.StringData(line))), uintptr(unsafe.Pointer(unsafe.StringData(line)))+uintptr(len(line))
+	for _, s := range []string{kept[0].Name, kept[0].Value, kept[0].Domain, kept[0].Path} {
+		at := uintptr(unsafe.Pointer(unsafe.StringData(s)))
+		require.False(t, from <= at && at < to, s)
 	}
 }

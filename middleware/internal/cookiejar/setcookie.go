@@ -136,6 +136,8 @@ func (r *received) entry(host, path string, secure bool, now time.Time) (Entry, 
 	if !e.Expires.IsZero() {
 		e.Expires = e.Expires.UTC()
 	}
+	// What is kept must not keep the whole header and the request's URL with it.
+	e.Name, e.Value, e.Domain, e.Path = strings.Clone(e.Name), strings.Clone(e.Value), strings.Clone(e.Domain), strings.Clone(e.Path)
 	return e, true
 }
 

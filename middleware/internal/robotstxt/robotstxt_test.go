@@ -436,3 +436,15 @@ func BenchmarkParse(b *testing.B) {
 		Parse(body).Agent("tulle")
 	}
 }
+
+// Rules with wildcards and a path may be so long that comparing them takes seconds: they are given up, and the path is forbidden.
+func TestWorkIsBounded(t *testing.T) {
+	t.Parallel()
+	body := "User-agent: *\n" + strings.Repeat("Disallow: /*aaaaaaaaaaaaaab\n", MaxSize/28-1)
+	rules := Parse([]byte(body)).Agent("tulle")
+	at := func(n int) *url.URL { return &url.URL{Scheme: "http", Host: "h", Path: "/" + strings.Repeat("a", n)} }
+	require.True(t, rules.Allowed(at(2000)), "the longest URL that is usual")
+	require.False(t, rules.Allowed(at(100_000)))
+	require.True(t, Parse([]byte("User-agent: *\nDisallow: /*b")).Agent("tulle").Allowed(at(100_000)), "of few rules it is decided")
+	require.True(t, Parse([]byte("User-agent: *\n"+strings.Repeat("Disallow: /x\n", MaxSize/13-2))).Agent("tulle").Allowed(at(100_000)), "and of those without wildcards")
+}

@@ -32,7 +32,7 @@ type rule struct {
 // ASCII are %-encoded, hexadecimal digits are upper-case. "%2F" in a path is not "/".
 //
 // The time it takes grows with the number of rules and the length of the path, whatever wildcards there are, and URLs of usual length and
-// form cost no allocation.
+// form cost no allocation. It is bounded: rules that cannot be compared with a path in some hundredths of a second forbid it.
 func (r *Rules) Allowed(u *url.URL) bool {
 	if len(r.rules) == 0 {
 		return true
@@ -57,13 +57,32 @@ func (r *Rules) Allowed(u *url.URL) bool {
 			other = appendDelimiters(other, path[query:])
 		}
 	}
+	left := maxWork
 	for i := range r.rules {
 		rule := &r.rules[i]
+		if rule.head < len(rule.pattern) {
+			if left -= len(rule.pattern) + len(path) + len(other); left < 0 {
+				return false
+			}
+		}
 		if rule.matches(path) || other != nil && rule.matches(other) {
 			return rule.allow
 		}
 	}
 	return true
+}
+
+// maxWork is how many bytes of paths and patterns are compared for rules with wildcards: more than a file of the largest size can ask for, unless the path is
+// longer than browsers send.
+const maxWork = 64 << 20
+
+// Size is about how many bytes the rules take in memory.
+func (r *Rules) Size() int {
+	n := 0
+	for i := range r.rules {
+		n += 64 + len(r.rules[i].pattern) // a rule, and what an allocation of its own adds
+	}
+	return n
 }
 
 // CrawlDelay returns the pause between two requests that the site asks of the crawler, and whether it asks for one: the longest of its

@@ -132,7 +132,7 @@ func findEndpoint(set *crawl.GCSSettings) (endpoint string, anonymous bool, err 
 		return "", false, fmt.Errorf("%s: %w", from, err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return "", false, fmt.Errorf("%s %s is not http://host:port or https://host:port", from, u.Redacted())
+		return "", false, fmt.Errorf("%s %s is not http://host:port or https://host:port", from, crawl.Redacted(u))
 	}
 	// Other libraries want the path of the API in it.
 	return u.Scheme + "://" + u.Host, anonymous, nil

@@ -160,7 +160,7 @@ func parseEndpoint(raw string) (*url.URL, error) {
 	case err != nil:
 		return nil, fmt.Errorf("aws.endpoint: %w", err)
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.User != nil, strings.Trim(u.Path, "/") != "", u.RawQuery != "", u.Fragment != "":
-		return nil, fmt.Errorf("aws.endpoint %s is not http://host:port or https://host:port", u.Redacted())
+		return nil, fmt.Errorf("aws.endpoint %s is not http://host:port or https://host:port", crawl.Redacted(u))
 	}
 	u.Path = ""
 	return u, nil

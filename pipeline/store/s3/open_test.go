@@ -68,7 +68,7 @@ func TestOpenSaysWhatIsWrongWithTheAddress(t *testing.T) {
 	}{
 		{"s3://", keys, "no bucket is named"},
 		{"s3:///x", keys, "no bucket is named"},
-		{"s3://id:secret@bucket/x", keys, "open store s3://id:xxxxx@bucket/x: the address is only a bucket and a prefix: credentials and endpoint are settings"},
+		{"s3://id:secret@bucket/x", keys, "open store s3://id:***@bucket/x: the address is only a bucket and a prefix: credentials and endpoint are settings"},
 		{"s3://bucket:9000/x", keys, "the address is only a bucket and a prefix"},
 		{"s3://bucket/x?region=eu", keys, "the address has a query"},
 		{"s3://bucket/../x", keys, "prefix: bad name"},

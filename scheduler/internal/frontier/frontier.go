@@ -3,6 +3,7 @@
 package frontier
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -16,16 +17,17 @@ type Frontier struct {
 	opts     crawl.SchedulerOptions
 	rand     *rand.Rand
 	slots    map[string]*slot
-	limits   map[string]crawl.Limits // what Limit and the options say of single slots
-	ready    heap[*slot]             // may be asked, best request first
-	waiting  heap[*slot]             // may be asked at a time, earliest first
-	later    queue[Delayed]          // requests with a not-before time, earliest first
-	queued   int                     // in slots and later, those on disk included
-	delayed  int                     // of those, in later
-	readyNow int                     // the sum of the slots' parts
-	now      time.Time               // the latest that a caller has named
-	busy     int                     // slots with something waiting or a place taken
-	sweepAt  int                     // number of slots at which idle ones are dropped
+	limits   map[string]*crawl.Limits // what Limit and the options say of single slots; see same
+	told     *crawl.Limits            // the last of them
+	ready    heap[*slot]              // may be asked, best request first
+	waiting  heap[*slot]              // may be asked at a time, earliest first
+	later    queue[Delayed]           // requests with a not-before time, earliest first
+	queued   int                      // in slots and later, those on disk included
+	delayed  int                      // of those, in later
+	readyNow int                      // the sum of the slots' parts
+	now      time.Time                // the latest that a caller has named
+	busy     int                      // slots with something waiting or a place taken
+	sweepAt  int                      // number of slots at which idle ones are dropped
 
 	spill *Spill // nil: everything is in memory
 	bytes int    // of the requests in memory
@@ -69,12 +71,12 @@ func New(opts crawl.SchedulerOptions, spill *Spill) *Frontier {
 		opts:    opts,
 		rand:    rand.New(rand.NewPCG(seed, seed)),
 		slots:   make(map[string]*slot),
-		limits:  make(map[string]crawl.Limits),
+		limits:  make(map[string]*crawl.Limits),
 		sweepAt: 1024,
 		spill:   spill,
 	}
 	for name, l := range opts.Slots {
-		f.limits[name] = merge(opts.Default, l)
+		f.limits[name] = f.same(merge(opts.Default, l))
 	}
 	moved := func(s **slot, at int) { (*s).at = at }
 	f.ready = heap[*slot]{moved: moved, less: func(a, b **slot) bool { return (*a).queue.top().before((*b).queue.top()) }}
@@ -223,18 +225,19 @@ func (f *Frontier) slot(name string) *slot {
 	}
 	name = strings.Clone(name)
 	s := &slot{name: name, limits: f.opts.Default}
-	if l, ok := f.limits[name]; ok {
-		s.limits = l
+	if l := f.limits[name]; l != nil {
+		s.limits = *l
 	}
 	s.queue.less = (*Entry).before
 	f.slots[name] = s
 	return s
 }
 
-// sweep drops slots that nothing is known of but their name.
+// sweep drops slots that nothing is known of but their name, and limits that say nothing any more.
 func (f *Frontier) sweep() {
+	maps.DeleteFunc(f.limits, f.usual)
 	for name, s := range f.slots {
-		if s.queue.len() == 0 && !s.queue.more && s.active == 0 && !s.opensAt().After(f.now) {
+		if s.queue.len() == 0 && !s.queue.more && s.active == 0 && !s.held && !s.opensAt().After(f.now) {
 			delete(f.slots, name)
 		}
 	}
@@ -375,21 +378,55 @@ func (f *Frontier) Release(name string, now time.Time) {
 	}
 }
 
+// Hold keeps a slot's requests in the queue, or lets them go on. Reserve is not held.
+func (f *Frontier) Hold(name string, on bool) {
+	s := f.slot(name)
+	s.held = on
+	f.settle(s)
+}
+
 // Limit changes what a slot allows.
 func (f *Frontier) Limit(name string, l crawl.Limits) {
-	base, ok := f.limits[name]
-	if !ok {
-		base = f.opts.Default
+	base := f.opts.Default
+	old := f.limits[name]
+	if old != nil {
+		base = *old
 	}
 	base = merge(base, l)
-	f.limits[name] = base
-	if s := f.slots[name]; s != nil {
+	s := f.slots[name]
+	switch {
+	case old != nil:
+		f.limits[name] = f.same(base)
+	case s != nil:
+		f.limits[s.name] = f.same(base)
+	default:
+		f.limits[strings.Clone(name)] = f.same(base)
+	}
+	if s != nil {
 		s.limits = base
 		if base.Delay == 0 {
 			s.next = time.Time{}
 		}
 		f.settle(s)
 	}
+}
+
+// usual says that limits are those of any slot, so that there is no need to remember them.
+func (f *Frontier) usual(name string, l *crawl.Limits) bool {
+	if _, own := f.opts.Slots[name]; own || l.HoldUntil.After(f.now) {
+		return false
+	}
+	d := &f.opts.Default
+	return l.Concurrency == d.Concurrency && l.Delay == d.Delay && (l.Delay == 0 || l.FixedDelay == d.FixedDelay)
+}
+
+// same is where limits are kept: one place for many slots, since most are told the same.
+func (f *Frontier) same(l crawl.Limits) *crawl.Limits {
+	if f.told == nil || *f.told != l {
+		told := l
+		f.told = &told
+	}
+	return f.told
 }
 
 // Counts fills in what a frontier knows.
@@ -428,3 +465,6 @@ func (f *Frontier) Bytes() int { return f.bytes }
 
 // Slots is how many slots are known, idle ones included.
 func (f *Frontier) Slots() int { return len(f.slots) }
+
+// Limited is how many slots have limits of their own.
+func (f *Frontier) Limited() int { return len(f.limits) }

@@ -13,6 +13,7 @@ type slot struct {
 	limits crawl.Limits
 	known  bool         // opening has found its best request, and none has left since
 	busy   bool         // it counts in Counts.Slots
+	held   bool         // none of its requests leaves
 	active int          // places taken
 	next   time.Time    // no download starts before
 	ready  int          // its part of Counts.Ready
@@ -22,6 +23,9 @@ type slot struct {
 
 // free is how many could leave now, if the time has come.
 func (s *slot) free() int {
+	if s.held {
+		return 0
+	}
 	n := s.limits.Concurrency - s.active
 	if s.limits.Delay > 0 {
 		n = min(n, 1)
