@@ -33,22 +33,28 @@ type outcome struct {
 // items are a feed's, by kind and key, as texts that are alike in all formats.
 type items map[string][]string
 
-var killFeeds = []string{"items.jsonl", "items.json", "items.csv", "items.jsonl.gz", "items.json.zst", "items.built", sentDir}
+var killFeeds = []string{"items.jsonl", "items.json", "items.csv", "items.jsonl.gz", "items.json.zst", "items.built", sentDir, cutDir}
 
 // sentDir is the folder that a feed in batches is sent to.
 const sentDir = "sent"
 
-// feedText is what is in a feed: of one in batches, in all of them.
+// cutDir is the folder that a feed in batches is written to.
+const cutDir = "cut"
+
+// feedText is what is in a feed: of one in batches, in all of them. All batches but the last one are full.
 func feedText(name string) ([]byte, error) {
-	if filepath.Base(name) != sentDir {
+	if base := filepath.Base(name); base != sentDir && base != cutDir {
 		return os.ReadFile(name)
 	}
 	batches, err := filepath.Glob(filepath.Join(name, "*.jsonl"))
 	var all []byte
-	for _, batch := range batches {
+	for i, batch := range batches {
 		b, err := os.ReadFile(batch)
 		if err != nil {
 			return nil, err
+		}
+		if n := bytes.Count(b, []byte("\n")); n != killBatch && (i < len(batches)-1 || n > killBatch) {
+			return nil, fmt.Errorf("%s has %d items", batch, n)
 		}
 		all = append(all, b...)
 	}

@@ -317,6 +317,10 @@ func (d *disturbed) start(spider string) *process {
 			feeds = append(feeds, map[string]any{"uri": sentDir + "://here/%(batch_id)05d.jsonl", "batch_items": killBatch})
 			continue
 		}
+		if name == cutDir {
+			feeds = append(feeds, map[string]any{"uri": cutDir + "/%(batch_id)05d.jsonl", "batch_items": killBatch})
+			continue
+		}
 		feeds = append(feeds, map[string]any{"uri": name})
 	}
 	text, err := json.Marshal(feeds)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -261,6 +262,9 @@ func TestShellScriptInterrupted(t *testing.T) {
 	t.Parallel()
 	l := newLooked(t)
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
+		if signal.Ignored(sig) { // by nohup, as it is meant
+			continue
+		}
 		for _, args := range [][]string{{"-c", "fetch /slow"}, nil} {
 			dir := t.TempDir()
 			c := exec.CommandContext(t.Context(), os.Args[0], append([]string{"shell", "--no-config", l.url + "/big"}, args...)...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/tulle-go/tulle/crawl"
 )
@@ -18,17 +19,20 @@ func (e *Engine) download(ctx context.Context, req *crawl.Request, slot string, 
 			return nil, err
 		}
 	}
+	own := req.Header
 	marked, sent := e.mark(ctx)
 	resp, err = e.ask(marked, req)
 	if re, ok := errors.AsType[*crawl.RescheduleError](err); ok && re.Reopen && e.hosts != nil {
-		if re.Request != nil {
-			req = re.Request
-		}
-		if err := e.hosts.reopen(req, slot); err != nil {
+		req.Header = own // without what layers have added
+		if err := e.hosts.reopen(req, re.Request, slot); err != nil {
 			return nil, err
 		}
 		marked, sent = e.mark(ctx)
 		resp, err = e.ask(marked, req)
+		if re, ok := errors.AsType[*crawl.RescheduleError](err); ok && re.Reopen {
+			req.Header = own
+			re.Request, re.After = req, max(re.After, reopenAfter) // or a layer that is never content would have it asked again and again
+		}
 	}
 	if sent != nil && !sent.Load() {
 		e.do(func(l *loop) { l.unspent(slot, turn) }) // before the place is free
@@ -42,6 +46,9 @@ func (e *Engine) download(ctx context.Context, req *crawl.Request, slot string, 
 	}
 	return resp, nil
 }
+
+// reopenAfter is how long a request waits whose host has been opened again to no avail.
+const reopenAfter = 10 * time.Second
 
 // skipped is told of an error, before the request's place is free. One that was not sent, because its host has been given up, costs no delay.
 func (e *Engine) skipped(slot string, turn uint64, err error) {

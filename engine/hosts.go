@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ type origin struct {
 	more map[string]struct{} // Guarded by hosts.mu: the others.
 	busy bool                // Guarded by hosts.mu: it is being opened. Only the loop ends that.
 	late bool                // Guarded by hosts.mu: it is being opened again, for all its slots.
+	own  *crawl.Limits       // Guarded by hosts.mu: what it has asked for; nil is nothing.
 
 	// Owned by the loop.
 	job   *mediaJob   // its opening, once that has given its first place back
@@ -91,15 +93,19 @@ func (h *hosts) open(req *crawl.Request, slot string) error {
 	if ok {
 		return nil
 	}
-	return h.begin(key, req, slot, false)
+	return h.begin(key, req, req, slot, false)
 }
 
-// reopen is open for a host that is open, and is to be opened again.
-func (h *hosts) reopen(req *crawl.Request, slot string) error {
-	return h.begin(hostKey{req.URL.Scheme, req.URL.Host}, req, slot, true)
+// reopen is open for a host that is open, and is to be opened again: as for wanted, which is the request as a layer saw it, or nil.
+func (h *hosts) reopen(req, wanted *crawl.Request, slot string) error {
+	key := hostKey{req.URL.Scheme, req.URL.Host}
+	if wanted == nil || wanted.URL == nil || wanted.URL.Scheme != key.scheme || wanted.URL.Host != key.host {
+		wanted = req
+	}
+	return h.begin(key, req, wanted, slot, true)
 }
 
-func (h *hosts) begin(key hostKey, req *crawl.Request, slot string, again bool) error {
+func (h *hosts) begin(key hostKey, req, wanted *crawl.Request, slot string, again bool) error {
 	h.mu.Lock()
 	o := h.known[key]
 	if o == nil {
@@ -121,7 +127,7 @@ func (h *hosts) begin(key hostKey, req *crawl.Request, slot string, again bool) 
 	}
 	o.busy, o.late = true, again
 	h.mu.Unlock()
-	held, err := h.ask(&opening{host: o, req: req, slot: slot})
+	held, err := h.ask(&opening{host: o, req: wanted, slot: slot})
 	if err == nil && held {
 		return crawl.Reschedule(req, 0, "the host was opened, and has a delay")
 	}
@@ -164,9 +170,15 @@ func (h *hosts) ask(op *opening) (held bool, err error) {
 			e.log.Warn("host opened without its limits", zap.String("host", s+"://"+op.req.URL.Host), zap.Error(err))
 		}
 	}
-	h.mu.RLock()
-	slots := op.host.slots()
-	h.mu.RUnlock()
+	h.mu.Lock()
+	var slots []string
+	if before := op.host.own; op.host.late || before == nil && own != (crawl.Limits{}) || before != nil && *before != own { // else the others have these limits already
+		slots = op.host.slots()
+	}
+	if op.host.own = nil; own != (crawl.Limits{}) {
+		op.host.own = &own
+	}
+	h.mu.Unlock()
 	if !slices.Contains(slots, op.slot) {
 		slots = append(slots, op.slot)
 	}
@@ -218,8 +230,25 @@ type aside struct {
 
 func (a aside) holds() bool { return a.count > 0 && a.count >= a.most }
 
-// mostAside is how many requests of a slot that many hosts share may be set aside. Of a host's own slot it is one.
+// mostAside is how many requests of a slot that several hosts share may be set aside, such as http://h and https://h. Of a host's own slot it is one.
 const mostAside = 64
+
+// mostPagesAside is how many pages may be set aside for each download at once before no others are leased: each is in memory, and in hand in a job.
+const mostPagesAside = 64
+
+// shares reports whether another host of the same name may be open in a slot, whose requests are not to wait for this one's opening.
+func (h *hosts) shares(u *url.URL, slot string) bool {
+	other := hostKey{"https", strings.ToLower(u.Hostname())}
+	if u.Scheme == "https" {
+		other.scheme = "http"
+	}
+	if port := u.Port(); port != "" && (hostKey{u.Scheme, u.Host}).plain().host != other.host {
+		return true
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.known[other].openFor(slot)
+}
 
 // setAside sets a request aside, and reports whether it has: its host may be open by now. An opening that is to go on elsewhere is queued.
 func (l *loop) setAside(s *setAside, req *crawl.Request, slot string) bool {
@@ -240,7 +269,7 @@ func (l *loop) setAside(s *setAside, req *crawl.Request, slot string) bool {
 	a := l.aside[slot]
 	if a.count++; a.count == 1 {
 		a.most = 1
-		if req.Knob().Slot != "" {
+		if req.Knob().Slot != "" || hosts.shares(req.URL, slot) {
 			a.most = mostAside
 		}
 	}
@@ -271,6 +300,7 @@ func (l *loop) setPageAside(p *page, s *setAside) {
 	waits := l.setAside(s, p.lease.Request, p.slot)
 	if waits {
 		s.host.pages = append(s.host.pages, p)
+		l.pagesAside++
 	}
 	p.loaded = true
 	l.loading--
@@ -330,6 +360,7 @@ func (l *loop) opened(o *origin, slot string) {
 func (l *loop) pagesBack(o *origin) {
 	pages := o.pages
 	o.pages = nil
+	l.pagesAside -= len(pages)
 	for _, p := range pages {
 		l.back(p.slot)
 		l.finish(p)

@@ -390,3 +390,60 @@ func TestPagesOfAHostThatIsNotOpenStayInTheQueue(t *testing.T) {
 		require.EqualValues(t, 1001, res.Stats.Int("scheduler/dequeued"), "one was set aside")
 	})
 }
+
+// A layer outside that of robots.txt gives requests a name of its own: its robots.txt is asked for once, and the request goes on.
+func TestRobotsOfANameFromOutside(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		named := func(_ *crawl.Env, next crawl.Fetcher) (crawl.Fetcher, error) {
+			return crawl.FetcherFunc(func(ctx context.Context, req *crawl.Request) (*crawl.Response, error) {
+				req.Header.Set("User-Agent", "Mozilla/5.0 (X11)")
+				return next.Fetch(ctx, req)
+			}), nil
+		}
+		site := crawltest.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		left := 0
+		set := crawl.Settings{Middlewares: []crawl.Layer{{Middleware: named}}}
+		set.Trace.RequestLeft = func(*crawl.Request) {
+			if left++; left > 100 {
+				panic("it goes round in circles")
+			}
+		}
+		res := crawltest.Run(t, asks(0, "http://h.example/1"), set, site)
+		require.Equal(t, int64(1), res.Stats.Int("page_count"))
+		require.Len(t, site.Asked(), 3, "two robots.txt, for each name one, and the page")
+	})
+}
+
+// A robots.txt that cannot be read is good for one request at least, however long that waits for its turn: else such hosts would be asked for ever.
+func TestRobotsUnreadAndALongDelay(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		hosts int
+		set   crawl.Settings
+	}{
+		"a delay of six minutes":     {1, crawl.Settings{DownloadDelay: 6 * time.Minute, FixedDelay: true}},
+		"a hundred hosts in a slot":  {100, crawl.Settings{DownloadDelay: 5 * time.Second, FixedDelay: true}},
+		"the same, the oldest first": {100, crawl.Settings{DownloadDelay: 5 * time.Second, FixedDelay: true, Order: crawl.OrderBreadth}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				spider := asks(0)
+				spider.Start = func(_ context.Context, out *crawl.Out) error {
+					for i := range c.hosts {
+						out.Request(crawl.Get(fmt.Sprintf("http://bad%d.example/", i), func(r *crawl.Request) { r.Knobs = &crawl.Knobs{Slot: "s"} }))
+					}
+					return nil
+				}
+				site := crawltest.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+				e, wait := crawltest.Start(t, spider, c.set, site)
+				watch := time.AfterFunc(24*time.Hour, func() { e.Stop("it does not end") })
+				res := wait()
+				watch.Stop()
+				require.Equal(t, "finished", res.Reason)
+				require.Equal(t, int64(c.hosts), res.Stats.Int("page_failed_count"))
+			})
+		})
+	}
+}

@@ -19,17 +19,18 @@ type loop struct {
 	sched crawl.Scheduler
 	box   box
 
-	now     time.Time // when this turn began
-	active  int       // downloads that run, pages and media
-	loading int       // those of them that are pages
-	came    int       // pages that have a response
-	empty   bool      // SchedulerEmpty has been called since the queue had something
-	vain    int       // pages in a row that are done and have given no item; see inVain
-	pages   []*page   // leased, or Start, until they are acknowledged
-	tx      crawl.Tx
-	commits int               // handed to the scheduler, not yet applied
-	turns   map[string]uint64 // by slot: see turn
-	aside   map[string]aside  // by slot: what waits for a host to be opened
+	now        time.Time // when this turn began
+	active     int       // downloads that run, pages and media
+	loading    int       // those of them that are pages
+	came       int       // pages that have a response
+	empty      bool      // SchedulerEmpty has been called since the queue had something
+	vain       int       // pages in a row that are done and have given no item; see inVain
+	pages      []*page   // leased, or Start, until they are acknowledged
+	tx         crawl.Tx
+	commits    int               // handed to the scheduler, not yet applied
+	turns      map[string]uint64 // by slot: see turn
+	aside      map[string]aside  // by slot: what waits for a host to be opened
+	pagesAside int               // how many pages do
 
 	media mediaQueue
 	rates rates
@@ -473,7 +474,7 @@ func (l *loop) admit(now time.Time) (wake time.Time) {
 	}
 	e := l.e
 	room := l.pagesLeft(e.settings.ConcurrentRequests - l.active)
-	if room <= 0 || l.behind() || e.starve(e.pagesFull) {
+	if room <= 0 || l.pagesAside >= mostPagesAside*e.settings.ConcurrentRequests || l.behind() || e.starve(e.pagesFull) {
 		e.hungry.Store(false)
 		return wake
 	}

@@ -70,14 +70,19 @@ func (p *page) String() string {
 
 // run is the life of a page: downloaded, its host's place given back, parsed, and done when its last item is.
 func (p *page) run() {
-	e := p.e
+	e, aside := p.e, false
+	defer func() {
+		if !aside {
+			p.close()
+		}
+	}()
 	resp, err := e.download(e.killed, p.lease.Request, p.slot, p.turn)
 	if s, ok := errors.AsType[*setAside](err); ok {
+		aside = true
 		p.reschedule(&crawl.RescheduleError{Reason: s.Error()})
 		e.do(func(l *loop) { l.setPageAside(p, s) })
 		return
 	}
-	defer p.close()
 	if err != nil {
 		p.hold(err) // before the place is free, or the next request would leave
 		e.skipped(p.slot, p.turn, err)

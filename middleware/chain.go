@@ -115,7 +115,7 @@ func through(ctx context.Context, f crawl.Fetcher, req *crawl.Request) (*crawl.R
 		err = errors.Join(err, resp.Close())
 	}
 	var next *crawl.RescheduleError
-	if errors.As(err, &next) && next.Request != nil {
+	if errors.As(err, &next) && next.Request != nil && !(next.Reopen && next.Request != req) { // such a copy shows how the request was seen
 		takeBack(next.Request, own, sent)
 	}
 	return nil, err

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -59,6 +60,7 @@ const (
 
 	robotsBudget = 64 << 20 // bytes that all rules may take, about
 	robotsEntry  = 300      // bytes that an origin without rules takes, about
+	robotsLook   = 32       // files, for one that can be forgotten
 )
 
 type robots struct {
@@ -93,6 +95,7 @@ type robotsFile struct {
 	err   error // why there are no rules; then nothing is allowed
 	until time.Time
 	cost  int
+	heard *atomic.Bool // a request has been judged by it
 }
 
 // robotsFlight is a file that is being asked for.
@@ -120,7 +123,7 @@ func (r *robots) OpenHostFor(ctx context.Context, req *crawl.Request, f crawl.Fe
 			return crawl.Limits{}, err
 		}
 		if renewed.err != nil && file.rules != nil && file.err == nil {
-			file.until = renewed.until // rules that cannot be renewed stay good (RFC 9309, section 2.4)
+			file.until, file.heard = renewed.until, renewed.heard // rules that cannot be renewed stay good (RFC 9309, section 2.4)
 		} else {
 			file = renewed
 		}
@@ -140,9 +143,14 @@ func (r *robots) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Response
 	}
 	_, agent := r.agentOf(req)
 	file, fresh := r.lookUp(keyOf(req.URL, agent))
+	if !fresh && (file.heard == nil || file.heard.Load()) {
+		return nil, &crawl.RescheduleError{Request: repeat(req), Reopen: true, Reason: "its robots.txt is not known"}
+	}
+	// Each file is good for one request at least, however long that had to wait for its turn: or it might be asked for, for ever.
+	if !file.heard.Load() {
+		file.heard.Store(true)
+	}
 	switch {
-	case !fresh:
-		return nil, &crawl.RescheduleError{Request: req, Reopen: true, Reason: "its robots.txt is not known"}
 	case file.err != nil: // nobody has forbidden it: it fails, and may be asked another day
 		r.stats.Inc("robotstxt/unread")
 		return nil, file.err
@@ -209,8 +217,11 @@ func (r *robots) flight(key robotsKey, header string, req *crawl.Request) *robot
 	return fl
 }
 
-// keep remembers a file, and forgets others if there is no room. Which ones does not matter: they are asked for again when they are needed.
+// keep remembers a file, and forgets others if there is no room: some that have been heard of, if it finds them soon. They are asked for again when they are needed.
 func (r *robots) keep(key robotsKey, file robotsFile) {
+	if file.heard == nil {
+		file.heard = new(atomic.Bool)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old, had := r.known[key]
@@ -219,11 +230,12 @@ func (r *robots) keep(key robotsKey, file robotsFile) {
 	}
 	r.cost += file.cost - old.cost
 	r.known[key] = file
+	looked := 0
 	for k, other := range r.known {
 		if r.cost <= robotsBudget {
 			break
 		}
-		if k != key {
+		if looked++; k != key && (other.heard.Load() || looked > robotsLook) {
 			r.cost -= other.cost
 			delete(r.known, k)
 		}
