@@ -57,10 +57,21 @@ func collision(rename map[string]string, names []string) error {
 	return nil
 }
 
-// collides is an error if two of an item's fields get one name. Where the fields are chosen that was seen before the crawl.
-func (f *feed) collides(encoded []byte) error {
+// collides is an error if two of an item's fields get one name. Where the fields are chosen, or the items are known, that was seen before the crawl; of other structs it is
+// seen once for each type.
+func (f *feed) collides(item any, encoded []byte) error {
 	if len(f.conf.Rename) == 0 || len(f.conf.Fields) > 0 || encoded[0] != '{' {
 		return nil
+	}
+	t := reflect.TypeOf(item)
+	if known, ok := f.collisions.Load(t); ok {
+		err, _ := known.(error)
+		return err
+	}
+	if elem := pointedTo(t); elem.Kind() == reflect.Struct && !writesItself(elem) {
+		err := collision(f.conf.Rename, fieldNames(item, nil))
+		f.collisions.Store(t, err)
+		return err
 	}
 	var names []string
 	gjson.ParseBytes(encoded).ForEach(func(k, _ gjson.Result) bool {
@@ -154,9 +165,7 @@ func typeNames(t reflect.Type) []string {
 	if t == nil {
 		return []string{"nil"}
 	}
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
+	t = pointedTo(t)
 	switch {
 	case t.Name() != "":
 		return []string{t.Name(), t.String(), t.PkgPath() + "." + t.Name()}
@@ -164,6 +173,14 @@ func typeNames(t reflect.Type) []string {
 		return []string{"map", t.String()}
 	}
 	return []string{t.String()}
+}
+
+// pointedTo is what a type points to at last.
+func pointedTo(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
 }
 
 // chooser says which items a feed gets.

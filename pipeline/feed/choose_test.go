@@ -144,6 +144,13 @@ func TestRenamedOverAnother(t *testing.T) {
 		require.NoError(t, s.Close())
 		require.Equal(t, run(t, crawl.Feed{URI: filepath.Join(t.TempDir(), file)}, map[string]any{"title": 1}), read(t, conf.URI))
 
+		s = start(t, env, crawl.Feed{URI: filepath.Join(t.TempDir(), file), Rename: conf.Rename})
+		for range 2 { // of a struct all are alike, also those that leave a field out
+			_, err = s.Process(t.Context(), &priced{Price: 1})
+			require.ErrorContains(t, err, "item of type *feed.priced: "+want)
+		}
+		require.NoError(t, s.Close())
+
 		env, _ = environment(t)
 		env.Spider.Items = []any{review{}, &priced{}}
 		_, err = Open(t.Context(), env, []crawl.Feed{conf})

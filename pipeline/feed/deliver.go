@@ -68,6 +68,13 @@ func (f *feed) findTarget(ctx context.Context) error {
 	if f.target = parts.Targets[kind]; f.target == nil {
 		f.target = targets()[kind]
 	}
+	if kind == "" && parts.Targets[kind] == nil {
+		if err := checkName(f.conf.URI, func(scheme string) bool {
+			return parts.Targets[scheme] != nil || parts.Stores[scheme] != nil || scheme == "file" || scheme == "sftp" || scheme == "http" || scheme == "https"
+		}); err != nil {
+			return err
+		}
+	}
 	if f.target != nil {
 		return nil
 	}
@@ -208,26 +215,32 @@ func (f *feed) openSpool(p *part) (err error) {
 		base += ".records"
 	}
 	own := &file{}
-	if f.past != nil && f.past.dir != "" {
+	if f.inFolder() {
 		p.folder = filepath.Join(f.spoolRoot(), strconv.Itoa(p.batch))
 		own.made = missing(filepath.Join(p.folder, base))
 		err = os.MkdirAll(p.folder, 0o755)
 	} else {
-		p.folder, err = os.MkdirTemp(f.env.Settings.FeedExport.TempDir, "tulle-feed-*")
+		p.folder, p.owner, err = ownSpool(f.env.Settings.FeedExport.TempDir)
 		own.made = []string{p.folder, filepath.Join(p.folder, base)}
 	}
 	if err != nil {
+		p.disown()
+		_ = os.Remove(p.folder) // it may not be there
 		return err
 	}
 	p.spool = filepath.Join(p.folder, base)
 	p.file = own
 	if own.File, err = os.OpenFile(p.spool, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
 		p.file = nil
+		p.disown()
 		return errors.Join(err, own.remove())
 	}
 	own.info, err = own.Stat()
 	return err
 }
+
+// inFolder reports whether there is a job, and it has a folder.
+func (f *feed) inFolder() bool { return f.past != nil && f.past.dir != "" }
 
 // spoolRoot is the folder in a job's folder that has the feed's parts, by their batches.
 func (f *feed) spoolRoot() string { return spoolsOf(f.past.dir, f.shown) }
@@ -282,6 +295,15 @@ func readNote(folder string) (n note, err error) {
 	return n, err
 }
 
+// hasPlaced reports whether what is in a part's place is the job's: it has got no item yet, and has been stopped.
+func (f *feed) hasPlaced(p *part) bool {
+	if !f.inFolder() {
+		return false
+	}
+	n, err := readNote(p.folder)
+	return err == nil && n.Placed
+}
+
 // writeWhole writes a file that is there in whole or as it was before, whatever happens.
 func writeWhole(name string, b []byte) error {
 	f, err := os.Create(name + ".new")
@@ -321,7 +343,7 @@ func keptApart(conf crawl.Feed, env *crawl.Env) bool {
 func (f *feed) resend() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.past == nil || f.past.dir == "" || !f.spools() || !f.template.batched {
+	if !f.inFolder() || !f.spools() || !f.template.batched {
 		return
 	}
 	root := f.spoolRoot()
@@ -392,8 +414,7 @@ func (f *feed) deliverAll() {
 
 // deliverOne puts a part in its place, and gives back what it took.
 func (f *feed) deliverOne(p *part) {
-	inJob := f.past != nil && f.past.dir != ""
-	if inJob {
+	if f.inFolder() {
 		if n, err := readNote(p.folder); err == nil && n.Placed {
 			f.keep(p)
 			return
@@ -412,18 +433,24 @@ func (f *feed) deliverOne(p *part) {
 			fields = append(fields, zap.ByteString("stack", panicked.Stack))
 		}
 		f.log.Error("feed is not in its place", fields...)
-	case inJob:
+	case f.inFolder():
 		err = p.note(true)
 		f.keep(p)
 	default:
+		p.release()
 		err = os.RemoveAll(p.folder)
 	}
 	if err != nil {
-		f.placing.Lock()
-		f.unplaced = append(f.unplaced, err)
-		f.placing.Unlock()
+		f.unplaces(err)
 	}
 	f.report(p, err)
+}
+
+// unplaces remembers why a part is not in its place.
+func (f *feed) unplaces(err error) {
+	f.placing.Lock()
+	defer f.placing.Unlock()
+	f.unplaced = append(f.unplaced, err)
 }
 
 // keep remembers a batch that is in its place: its folder goes when the next commit is safe.
@@ -476,9 +503,10 @@ func (f *feed) place(ctx context.Context, p *part) error {
 
 // stays says where the items of a part are that is not in its place.
 func (f *feed) stays(p *part, name string, err error) error {
-	if f.past != nil && f.past.dir != "" {
+	if f.inFolder() {
 		return fmt.Errorf("%w: the items of %s are kept in the job (%s); the same command line tries again to put them in their place", err, redacted(p.uri), name)
 	}
+	p.disown()
 	how := "copy it there"
 	switch {
 	case f.remote == nil:
@@ -528,10 +556,13 @@ func (f *feed) buildInto(p *part, name string) error {
 func (f *feed) unfinished(name string) (*os.File, error) {
 	dir, base := filepath.Split(name)
 	if f.past == nil {
-		return os.CreateTemp(filepath.Dir(name), ".tulle-*")
+		return os.CreateTemp(filepath.Dir(name), unfinishedPrefix+"*")
 	}
-	return os.Create(filepath.Join(dir, ".tulle-"+base))
+	return os.Create(filepath.Join(dir, unfinishedPrefix+base))
 }
+
+// unfinishedPrefix begins the names of files that are being made.
+const unfinishedPrefix = ".tulle-"
 
 // usualMode is that of a file which was made as files are, under the process's umask.
 func usualMode(like string) fs.FileMode {
@@ -733,5 +764,5 @@ func redacted(uri string) string {
 	if !found {
 		return uri
 	}
-	return before + "://" + user + ":xxxxx" + rest[at:]
+	return before + "://" + user + ":***" + rest[at:]
 }

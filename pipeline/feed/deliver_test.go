@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -186,7 +187,7 @@ func TestRemoteRefused(t *testing.T) {
 		{"S4://bucket/x.json", `feed S4://bucket/x.json: no feed target "s4"; there are "-", "file", "ftp", "s3"`},
 		{"s3://bucket/x.json.gz.gz", `feed s3://bucket/x.json.gz.gz: no format "gz"; there are "counted", "csv", "json", "jsonl", "xml"`},
 		{"s3://bucket/x.counted.gz", "feed s3://bucket/x.counted.gz: counted compresses what is in it: leave .gz out of the name; compress says how"},
-		{"ftp://user:secret@host/x.yaml", `feed ftp://user:xxxxx@host/x.yaml: no format "yaml"`},
+		{"ftp://user:secret@host/x.yaml", `feed ftp://user:***@host/x.yaml: no format "yaml"`},
 	} {
 		_, err := Open(t.Context(), env, []crawl.Feed{{URI: c.uri}})
 		require.ErrorContains(t, err, c.want)
@@ -205,7 +206,7 @@ func TestUploadFails(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ uri, how string }{
 		{"s3://bucket/f.jsonl", "send it with: aws s3 cp '%s' 's3://bucket/f.jsonl'"},
-		{"ftp://user:secret@host/f.jsonl", "send it with: curl --ftp-create-dirs -T '%s' 'ftp://user:xxxxx@host/f.jsonl'"},
+		{"ftp://user:secret@host/f.jsonl", "send it with: curl --ftp-create-dirs -T '%s' 'ftp://user:***@host/f.jsonl'"},
 	} {
 		temp := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
@@ -228,6 +229,18 @@ func TestUploadFails(t *testing.T) {
 			require.ErrorContains(t, s.Results()[0].Err, "no such bucket")
 		})
 	}
+}
+
+// TestNoTempDir names the setting, before anything is crawled.
+func TestNoTempDir(t *testing.T) {
+	t.Parallel()
+	env, _, temp, _ := remoteEnv(t)
+	env.Settings.FeedExport.TempDir = filepath.Join(temp, "none")
+	s, err := Open(t.Context(), env, []crawl.Feed{{URI: "s3://bucket/f.jsonl"}})
+	if err == nil {
+		_, err = s.Open(t.Context(), env)
+	}
+	require.ErrorContains(t, err, "feed s3://bucket/f.jsonl: feed_export.temp_dir: ")
 }
 
 // TestUploadIsTriedAgain succeeds when the target is back.
@@ -602,8 +615,8 @@ func TestTornSpool(t *testing.T) {
 	}
 }
 
-// TestPlacedBeforeItsCommit is a full batch that was sent, and whose last page was not committed: another page gets there first in the next process, with an item as long.
-func TestPlacedBeforeItsCommit(t *testing.T) {
+// TestPlacedAfterItsCommit is a full batch whose last page was not committed: it is in no place, and another page gets there first in the next process, with an item as long.
+func TestPlacedAfterItsCommit(t *testing.T) {
 	t.Parallel()
 	for _, uri := range []string{"s3://bucket/%(batch_id)d.jsonl", "DIR/%(batch_id)d.counted"} {
 		for first := range 2 { // items of the batch that were committed
@@ -622,31 +635,194 @@ func TestPlacedBeforeItsCommit(t *testing.T) {
 			_, err := r.append(r.page(items[first:2]...))
 			require.NoError(t, err)
 			r.s.uploads.wg.Wait()
-			require.Equal(t, []string{"1", "2"}, collectBatch(t, uri, dir, b))
+			require.Empty(t, placedBatches(t, dir, b))
 			r.crash()
 			r = boot()
 			r.commit(r.page(items[2]))
+			if first == 1 {
+				r.s.uploads.wg.Wait()
+				require.Equal(t, []string{"1 3"}, placedBatches(t, dir, b), "as soon as it is committed")
+			}
 			r.commit(r.page(items[first:2]...))
 			r.close()
-			want := []string{"1", "3"}
+			want := []string{"1 3", "2"}
 			if first == 0 {
-				want = []string{"3", "1"}
+				want = []string{"2", "3 1"}
 			}
-			require.Equal(t, want, collectBatch(t, uri, dir, b), "%s, %d committed", uri, first)
+			require.Equal(t, want, placedBatches(t, dir, b), "%s, %d committed", uri, first)
 		}
 	}
 }
 
-// collectBatch reads the numbers of the first batch.
-func collectBatch(t *testing.T, uri, dir string, b *bucket) []string {
+// placedBatches are the numbers in each of a feed's files, sorted.
+func placedBatches(t *testing.T, dir string, b *bucket) []string {
 	t.Helper()
-	var text string
-	if b.uri != "" {
-		text = b.text(t, "1.jsonl")
-	} else {
-		_, text, _ = strings.Cut(read(t, filepath.Join(dir, "1.counted")), ":")
+	var texts []string
+	for name := range puts(b) {
+		texts = append(texts, b.text(t, name))
 	}
-	return strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	for _, name := range files(t, dir) {
+		info, err := os.Stat(filepath.Join(dir, name))
+		require.NoError(t, err)
+		if info.Mode().IsRegular() {
+			texts = append(texts, read(t, filepath.Join(dir, name)))
+		}
+	}
+	for i, text := range texts {
+		text = strings.TrimPrefix(unpacked(t, text), `<?xml version="1.0" encoding="utf-8"?>`)
+		if before, after, ok := strings.Cut(text, " records:"); ok {
+			require.Equal(t, before, fmt.Sprint(strings.Count(text, "n:")))
+			text = after
+		}
+		texts[i] = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' }), " ")
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// TestBatchesAfterAnyCrash kills jobs at random moments, and pages find other items, or none, when they are asked again. The files are those of a run without a crash that
+// has found what was committed: no batch of other items stays, and none is missing.
+func TestBatchesAfterAnyCrash(t *testing.T) {
+	t.Parallel()
+	for _, uri := range []string{"s3://bucket/%(batch_id)d.jsonl", "s3://bucket/%(batch_time)s.counted", "DIR/%(batch_id)d/f.counted", "DIR/b%(batch_id)d.jsonl", "DIR/%(batch_id)d/f.json",
+		"DIR/b-%(batch_time)s.csv", "DIR/b%(batch_id)d.xml.gz"} {
+		t.Run(strings.NewReplacer("%", "", "(", "", ")", "", "/", "").Replace(uri), func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(40) {
+				r := rand.New(rand.NewPCG(seed, 9))
+				j, dir, b := newJob(t), t.TempDir(), new(bucket)
+				size := 1 + r.IntN(3)
+				boot := func() *jobRun {
+					env, _ := j.env()
+					withBucket(env, b)
+					withCounted(env, new(counted))
+					return &jobRun{j: j, s: start(t, env, crawl.Feed{URI: strings.ReplaceAll(uri, "DIR", dir), BatchItems: size})}
+				}
+				run, next := boot(), 0
+				var committed, history []string
+				for range 2 + r.IntN(8) {
+					var items []any
+					var numbers []string
+					for range 1 + r.IntN(2*size+1) {
+						next++
+						items, numbers = append(items, map[string]any{"n": next}), append(numbers, fmt.Sprint(next))
+					}
+					kept := run.page(items...)
+					switch r.IntN(4) {
+					case 0: // between the writing and the commit
+						_, err := run.append(kept)
+						require.NoError(t, err)
+						run.s.uploads.wg.Wait()
+						history = append(history, fmt.Sprint(numbers, "lost"))
+					case 1: // between the commit and what follows from it
+						state, err := run.append(kept)
+						require.NoError(t, err)
+						maps.Copy(j.state, state)
+						committed = append(committed, numbers...)
+						history = append(history, fmt.Sprint(numbers, "killed"))
+					default:
+						run.commit(kept)
+						committed = append(committed, numbers...)
+						history = append(history, fmt.Sprint(numbers))
+						continue
+					}
+					run.crash()
+					run = boot()
+				}
+				run.close()
+				if r.IntN(2) == 0 && (len(committed) > 0 || !strings.Contains(uri, "time")) {
+					boot().close() // the finished job is started again
+				}
+				want := []string{}
+				for batch := range slices.Chunk(committed, size) {
+					want = append(want, strings.Join(batch, " "))
+				}
+				if len(want) == 0 {
+					want = []string{""} // a feed without items is a file too
+				}
+				slices.Sort(want)
+				require.Equal(t, want, placedBatches(t, dir, b), "seed %d, batches of %d: %s", seed, size, strings.Join(history, ", "))
+				folders := make(map[string]bool)
+				for _, name := range files(t, dir) {
+					folders[filepath.Dir(name)] = true
+				}
+				for _, name := range files(t, dir) {
+					info, err := os.Stat(filepath.Join(dir, name))
+					require.NoError(t, err)
+					require.True(t, !info.IsDir() || folders[name], "an empty folder is left: %s", name)
+				}
+			}
+		})
+	}
+}
+
+// TestStoppedBeforeTheFirstItem is a job that was stopped in good order, and has left a file without items in its place. It goes on.
+func TestStoppedBeforeTheFirstItem(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"f.counted", "%(batch_id)d.counted"} {
+		j, dir := newJob(t), t.TempDir()
+		boot := func() *jobRun {
+			env, _ := j.env()
+			withCounted(env, new(counted))
+			conf := crawl.Feed{URI: filepath.Join(dir, file)}
+			if strings.Contains(file, "batch") {
+				conf.BatchItems = 2
+			}
+			return &jobRun{j: j, s: start(t, env, conf)}
+		}
+		boot().close()
+		require.Equal(t, []string{""}, placedBatches(t, dir, new(bucket)))
+		r := boot()
+		r.commit(r.page(map[string]any{"n": 1}))
+		r.close()
+		require.Equal(t, []string{"1"}, placedBatches(t, dir, new(bucket)))
+	}
+}
+
+// TestBatchThatWasThere is cut back to what it was if what was appended to it was not committed.
+func TestBatchThatWasThere(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"%(batch_id)d.jsonl", "%(batch_id)d.json", "%(batch_id)d.csv.gz"} {
+		j, dir := newJob(t), t.TempDir()
+		conf := crawl.Feed{URI: filepath.Join(dir, file), BatchItems: 1}
+		second := filepath.Join(dir, strings.ReplaceAll(file, "%(batch_id)d", "2"))
+		run(t, crawl.Feed{URI: second}, chair)
+		before := unpacked(t, read(t, second))
+		r := j.start(conf)
+		_, err := r.append(r.page(lamp, lamp, lamp))
+		require.NoError(t, err)
+		require.NotEqual(t, before, unpacked(t, read(t, second)))
+		require.Len(t, files(t, dir), 3)
+		r.crash()
+		j.start(conf).close()
+		require.Equal(t, before, unpacked(t, read(t, second)))
+		require.Len(t, files(t, dir), 2)
+	}
+}
+
+// TestCloseWithoutTheCommit is a queue that was closed and has not committed what the feed has written: nothing of it gets to its place, and the next run goes on.
+func TestCloseWithoutTheCommit(t *testing.T) {
+	t.Parallel()
+	for _, uri := range []string{"s3://bucket/f.jsonl", "s3://bucket/%(batch_id)d.jsonl"} {
+		j, b := newJob(t), new(bucket)
+		conf := crawl.Feed{URI: uri}
+		if strings.Contains(uri, "batch") {
+			conf.BatchItems = 1
+		}
+		boot := func() *jobRun {
+			env, _ := j.env()
+			withBucket(env, b)
+			return &jobRun{j: j, s: start(t, env, conf)}
+		}
+		r := boot()
+		r.commit(r.page(map[string]any{"n": 1}))
+		_, err := r.append(r.page(map[string]any{"n": 2}))
+		require.NoError(t, err)
+		require.ErrorContains(t, r.s.Close(), "the job's last commit has not come to its end: the items of s3://bucket/")
+		require.NotContains(t, strings.Join(placedBatches(t, t.TempDir(), b), " "), "2")
+		boot().close()
+		require.Equal(t, []string{"1"}, placedBatches(t, t.TempDir(), b))
+	}
 }
 
 // panicking is a place that panics, as what somebody has written may.

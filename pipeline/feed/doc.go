@@ -7,6 +7,7 @@
 //	compress.go  gzip and zstd that grow at their end
 //	records.go   what formats that are made at their end keep until then
 //	deliver.go   what is made, or sent to a store, when a part is complete
+//	leftover.go  what crawls that were killed have left on the local disk
 //	journal.go   feeds in a job: what is appended with a commit, and where a feed goes on
 //	share.go     an item's JSON, made once for all feeds
 //	format.go    the formats jsonl and json
@@ -21,7 +22,7 @@
 //
 // What goes to a store is written to a local file in the same way, and sent when the feed is complete, or the batch full, while the crawl goes on. Formats that have to
 // know their end ([crawl.FeedBuilder]) keep their records in such a file, and are made of them then. What could not be sent is kept, and the error of [Feeds.Close] says
-// where.
+// where. What a crawl without a job has there when it is killed is removed by a later crawl, a day after.
 //
 // # In a job
 //
@@ -38,7 +39,9 @@
 // A feed that goes to a store, or is made at its end, has its file in the job's folder, below feeds, and stays there as long as the job; it is put in its place whenever
 // the crawl ends, and by [Complete] if the process was killed between the last page and that. A store may get it more than once, under the same name. The position of a
 // compressed feed says what is open at its end, that of a feed with variables in its name has that name, so that a job goes on in the same files. A batch is noted in
-// feeds.json before its first item is written: one that was begun and not committed is begun again under its name.
+// feeds.json before its file is there: one that was begun and not committed is taken back when the job goes on, which may find fewer items, and begun again under its name.
+// What is built or sent is put in its place when its last item is committed, and not before ([crawl.CommitWatcher]), since nothing takes it back from there. So the
+// batches of a job that was killed are those of one that was not.
 //
 // # CSV
 //

@@ -32,6 +32,7 @@ type Feeds struct {
 	env     *crawl.Env
 	feeds   []*feed
 	past    *past // nil without a job
+	places  *places
 	texts   sync.Pool
 	uploads *uploads
 	ticking chan struct{} // closed to end the goroutine that looks at the clock; nil: there is none
@@ -57,7 +58,7 @@ func Open(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, erro
 }
 
 func openAll(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, error) {
-	s := &Feeds{env: env, uploads: newUploads(ctx)}
+	s := &Feeds{env: env, uploads: newUploads(ctx), places: &places{now: make(map[*feed]*part)}}
 	if env.State != nil {
 		var err error
 		if s.past, err = readPast(env); err != nil {
@@ -73,7 +74,7 @@ func openAll(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, e
 		})
 		if err == nil {
 			s.feeds = append(s.feeds, f)
-			err = s.apart(f)
+			err = s.places.take(f, f.part)
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("feed %s: %w", redacted(conf.URI), err), s.Undo())
@@ -94,16 +95,28 @@ func Complete(ctx context.Context, env *crawl.Env, feeds []crawl.Feed) (*Feeds, 
 	return s, err
 }
 
-// apart is an error if f, the last feed, goes where another one goes.
-func (s *Feeds) apart(f *feed) error {
-	for _, other := range s.feeds[:len(s.feeds)-1] {
+// places are where the feeds of a crawl are now.
+type places struct {
+	mu  sync.Mutex
+	now map[*feed]*part // Guarded by mu.
+}
+
+// take gives a feed the place of its next part. It is an error if another feed goes there.
+func (s *places) take(f *feed, p *part) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for other, there := range s.now {
+		if other == f {
+			continue
+		}
 		if f.storage == stdoutStorage && other.storage == stdoutStorage {
 			return errors.New("standard output is another feed's already")
 		}
-		if f.storage == fileStorage && other.storage == fileStorage && sameFile(f.part, other.part) || f.remote != nil && f.uri == other.uri {
+		if f.storage == fileStorage && other.storage == fileStorage && sameFile(p, there) || f.remote != nil && p.uri == there.uri {
 			return errors.New("this file is another feed's already")
 		}
 	}
+	s.now[f] = p
 	return nil
 }
 
@@ -138,6 +151,9 @@ func (s *Feeds) Open(context.Context, *crawl.Env) (crawl.Pipeline, error) {
 	}
 	for _, f := range s.feeds {
 		f.resend()
+	}
+	if slices.ContainsFunc(s.feeds, (*feed).spools) {
+		s.sweep(time.Now())
 	}
 	s.startTicking()
 	return s, nil
@@ -257,9 +273,12 @@ type feed struct {
 	builds   bool   // the format makes files at their end
 	pack     string // how it is compressed, "" if not
 	chooser  chooser
-	env      *crawl.Env
-	log      *zap.Logger
-	uploads  *uploads
+	// reflect.Type: the error, or nil, of what Rename does to items of the type.
+	collisions sync.Map
+	env        *crawl.Env
+	log        *zap.Logger
+	uploads    *uploads
+	places     *places
 
 	between, end []byte
 
@@ -285,7 +304,10 @@ type feed struct {
 	journal  *copying  // Guarded by mu: nil before the first Append.
 	appended bool      // Guarded by mu: Append has tried to write.
 	told     bool      // Guarded by mu: Append has returned the failure.
-	closed   bool      // Guarded by mu.
+	held     []*part   // Guarded by mu: full batches that wait for the commit of their last items.
+	// Guarded by mu: what Append has written last is not known to be committed.
+	uncommitted bool
+	closed      bool // Guarded by mu.
 
 	failed atomic.Pointer[writeError] // the first failure to write; nothing is written after it
 
@@ -300,7 +322,7 @@ type feed struct {
 // open finds format and target, opens the place, and finds where to go on in it. It changes nothing.
 func (s *Feeds) open(ctx context.Context, conf crawl.Feed, began time.Time) (*feed, error) {
 	env := s.env
-	f := &feed{shown: redacted(conf.URI), env: env, log: env.Log, past: s.past, uploads: s.uploads, kept: make(map[int]string)}
+	f := &feed{shown: redacted(conf.URI), env: env, log: env.Log, past: s.past, uploads: s.uploads, places: s.places, kept: make(map[int]string)}
 	var err error
 	if f.conf, err = settle(conf, env); err != nil {
 		return nil, err
@@ -419,7 +441,7 @@ func (f *feed) encode(dst []byte, item *shared) ([]byte, error) {
 		if text, err = item.json(); err != nil {
 			return dst, err
 		}
-		if err = f.collides(text); err != nil {
+		if err = f.collides(item.item, text); err != nil {
 			return dst, fmt.Errorf("item of type %T: %w", item.item, err)
 		}
 	}
@@ -531,6 +553,15 @@ func (f *feed) close() error {
 	defer f.mu.Unlock()
 	f.closed = true
 	p, w := f.part, f.failed.Load()
+	if len(f.held) > 0 && w == nil {
+		return f.closeHeld()
+	}
+	for _, q := range f.held { // the feed has failed since
+		err := f.stays(q, q.spool, w.err)
+		f.report(q, err)
+		f.unplaces(err)
+	}
+	f.held = nil
 	switch {
 	case p == nil && w == nil:
 		return nil // the last batch was full
@@ -543,8 +574,10 @@ func (f *feed) close() error {
 		return err
 	case w != nil:
 		err := errors.Join(w.err, p.closeFiles())
-		if p.spool != "" && f.past == nil {
+		if p.spool != "" && !f.inFolder() {
+			p.disown()
 			err = fmt.Errorf("%w; what it has got is kept in %s", err, p.spool)
+			f.told = false // that was not
 		}
 		f.report(p, err)
 		return err
@@ -554,11 +587,30 @@ func (f *feed) close() error {
 		f.report(p, err)
 		return err
 	}
+	if f.uncommitted && p.spool != "" {
+		return f.closeHeld()
+	}
 	err := f.finishPart()
 	if err != nil {
 		f.report(p, err)
 	}
 	return err
+}
+
+// closeHeld closes a feed whose last items are not committed, although the queue was closed before: they may come otherwise when the job goes on. Called with mu held.
+func (f *feed) closeHeld() error {
+	var errs []error
+	if f.part != nil {
+		errs = append(errs, f.part.closeFiles())
+		f.held = append(f.held, f.part)
+	}
+	for _, p := range f.held {
+		err := f.stays(p, p.spool, errors.New("the job's last commit has not come to its end"))
+		errs = append(errs, err)
+		f.report(p, err)
+	}
+	f.held = nil
+	return errors.Join(errs...)
 }
 
 // leaveNothing removes the file of a feed without items, also one that was there before and has been emptied. Called with mu held.

@@ -271,6 +271,14 @@ func TestNothingIsTouched(t *testing.T) {
 			`for "parquet" import github.com/tulle-go/tulle/pipeline/feed/parquet, and put its Format into Parts.Formats`},
 		{"another machine", crawl.Feed{URI: "file://x.json"},
 			"feed file://x.json: x.json would be another machine: write file:///path, or the path alone, which may be relative"},
+		{"a target's name", crawl.Feed{URI: "sftp:/x.csv"},
+			"feed sftp:/x.csv: sftp: looks like a target and not like a file's name: write sftp://… for a target, or ./sftp:/x.csv for a file of that name"},
+		{"a bucket's name", crawl.Feed{URI: "s3:bucket/x.csv"},
+			"feed s3:bucket/x.csv: s3: looks like a target and not like a file's name: write s3://… for a target, or ./s3:bucket/x.csv for a file of that name"},
+		{"a target's unknown name", crawl.Feed{URI: `S3+x:\\host\x.csv`},
+			`feed S3+x:\\host\x.csv: S3+x: looks like a target and not like a file's name: write s3+x://… for a target, or ./S3+x:\\host\x.csv for a file of that name`},
+		{"a file without its slash", crawl.Feed{URI: "file:x.csv"},
+			"feed file:x.csv: file: looks like a target and not like a file's name: write file://… for a target, or ./file:x.csv for a file of that name"},
 		{"a folder", crawl.Feed{URI: "DIR", Format: "json"}, "feed DIR: open DIR: is a directory"},
 		{"below a file", crawl.Feed{URI: "DIR/old.jsonl/x.json"}, "feed DIR/old.jsonl/x.json: mkdir DIR/old.jsonl: not a directory"},
 		{"no array", crawl.Feed{URI: "DIR/old.jsonl", Format: "json"}, "feed DIR/old.jsonl: the file is no JSON array: overwrite it (-O), or append to another file"},
@@ -592,5 +600,57 @@ func BenchmarkWrite(b *testing.B) {
 				b.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestFilesWithColons are files: a colon alone is no target's.
+func TestFilesWithColons(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for uri, name := range map[string]string{
+		"10:30.jsonl": "10:30.jsonl", "shop:lamps.jsonl": "shop:lamps.jsonl", "./sftp:x.jsonl": "sftp:x.jsonl", "file:" + filepath.ToSlash(dir) + "/a.jsonl": "a.jsonl", "File://" + filepath.ToSlash(dir) + "/b.jsonl": "b.jsonl",
+	} {
+		if runtime.GOOS == "windows" && strings.Contains(name, ":") {
+			continue
+		}
+		env, _ := environment(t)
+		s := start(t, env, crawl.Feed{URI: uri})
+		write(t, s, lamp)
+		require.NoError(t, s.Close())
+		require.Equal(t, lampJSON+"\n", read(t, filepath.Join(dir, name)), uri)
+	}
+}
+
+// TestLaterBatchIsThere is found before the crawl, if the first name does not say when the batch begins.
+func TestLaterBatchIsThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, n := range []string{"2", "3"} {
+		run(t, crawl.Feed{URI: filepath.Join(dir, n+".jsonl")}, lamp)
+		run(t, crawl.Feed{URI: filepath.Join(dir, n+".json.gz")}, lamp)
+	}
+	run(t, crawl.Feed{URI: filepath.Join(dir, "3.csv")}, lamp)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "2.counted"), []byte("old"), 0o600))
+	before := files(t, dir)
+	env, _, temp, _ := remoteEnv(t)
+	for file, want := range map[string]string{
+		"%(batch_id)d.json.gz": "/2.json.gz: format json cannot be appended to when it is compressed: its end would have to be taken away; overwrite it (-O), or write jsonl",
+		"%(batch_id)d.counted": "/2.counted: format counted cannot be appended to; overwrite it (-O)",
+		"%(batch_id)d.jsonl":   "",
+		"%(batch_id)d.csv":     "", // there is no second one
+	} {
+		conf := crawl.Feed{URI: filepath.Join(dir, file), BatchItems: 1}
+		for range 2 {
+			s, err := Open(t.Context(), env, []crawl.Feed{conf})
+			if want == "" || conf.Overwrite {
+				require.NoError(t, err)
+				require.NoError(t, s.Undo())
+			} else {
+				require.EqualError(t, err, "feed "+conf.URI+": "+dir+want)
+			}
+			require.Equal(t, before, files(t, dir))
+			require.Empty(t, files(t, temp))
+			conf.Overwrite = true
+		}
 	}
 }

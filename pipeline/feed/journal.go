@@ -21,7 +21,7 @@ import (
 	"github.com/tulle-go/tulle/crawl"
 )
 
-var _ crawl.Journal = (*feed)(nil)
+var _ crawl.CommitWatcher = (*feed)(nil)
 
 // frameRoom is what the length of a record takes at most: a uvarint that stands before it while it is kept with its page.
 const frameRoom = binary.MaxVarintLen64
@@ -71,10 +71,8 @@ func (f *feed) Append(lines []io.Reader) (key string, value []byte, err error) {
 // extend writes what was kept behind what is there, makes it durable, and returns the new position; nil if there is none to be committed. Called with mu held.
 func (f *feed) extend(lines []io.Reader) ([]byte, error) {
 	f.appended = true
-	if f.safe < f.given {
-		f.safe = f.given // who is called again has committed what he was given
-		f.dropKept()
-	}
+	f.commitDone() // who is called again has committed what he was given
+	f.uncommitted = true
 	before := f.itemsNow()
 	p, err := f.copy(lines)
 	if err != nil {
@@ -85,6 +83,7 @@ func (f *feed) extend(lines []io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	if p == nil || f.itemsNow() == before {
+		f.commitDone() // there is nothing to commit
 		return nil, nil
 	}
 	at, err := f.positionOf(p)
@@ -97,10 +96,32 @@ func (f *feed) extend(lines []io.Reader) ([]byte, error) {
 		}
 	}
 	if p.rw == nil {
+		f.commitDone()
 		return nil, nil
 	}
 	f.given = p.batch
 	return json.Marshal(at)
+}
+
+// Committed implements [crawl.CommitWatcher].
+func (f *feed) Committed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.commitDone()
+}
+
+// commitDone has the batches put in their places that have waited for a commit: what it has not taken could come otherwise, or not at all, when the job goes on, and
+// nothing takes back what is in its place. Called with mu held.
+func (f *feed) commitDone() {
+	f.uncommitted = false
+	for _, p := range f.held {
+		f.deliver(p)
+	}
+	f.held = nil
+	if f.safe < f.given {
+		f.safe = f.given
+		f.dropKept()
+	}
 }
 
 // itemsNow is how many items the feed has got.
@@ -271,6 +292,13 @@ type position struct {
 	Head []byte `json:"head,omitempty"`
 	// Member is what is open at Bytes in a compressed file.
 	Member *member `json:"member,omitempty"`
+	// What follows is known of where a part begins. Made is what its begin makes: folders, outermost first, and the file.
+	Made []string `json:"made,omitempty"`
+	// Place is the file that it gets to, and File which one it is, if it is written there: another one may get that name. Both are for files of this machine.
+	Place string `json:"place,omitempty"`
+	File  string `json:"file,omitempty"`
+	// Overwrite says that all that is in the file is the job's.
+	Overwrite bool `json:"overwrite,omitempty"`
 }
 
 // checked is how many bytes of a feed are compared when a job goes on: enough to know one file from another, and little enough to be read with each commit.
@@ -406,9 +434,25 @@ func (p *past) find(f *feed, part *part) error {
 			return f.agrees(part, at)
 		}
 	}
-	if at, ok := p.started(f.key, part.batch); ok && !f.conf.Overwrite && f.agrees(part, &at) == nil {
-		part.from = &at
+	at, ok := p.started(f.key, part.batch)
+	if agrees := ok && !f.conf.Overwrite && f.agrees(part, &at) == nil; !agrees {
+		return nil
 	}
+	if own, isFile := part.file.(*file); isFile && part.spool == "" && (at.File == "" || at.File != identity(own.File)) && part.size > at.Bytes {
+		if !at.isPlace(own.Name()) {
+			f.log.Warn("a file is not the one that this job has begun and not committed anything to: it is appended to as it is",
+				zap.String("feed", f.shown), zap.String("file", own.Name()), zap.String("began", at.Place))
+			return nil
+		}
+		// It may be ours, put back by a copy, whose items will come again; or somebody's who has put it there.
+		kept, err := keepCopy(own.Name())
+		if err != nil {
+			return fmt.Errorf("keep a copy of it, since it is not known to be the one that this job has begun: %w", err)
+		}
+		f.log.Warn("a file is not known to be the one that this job has begun and not committed anything to: a copy of it is kept, and the feed begins anew",
+			zap.String("feed", f.shown), zap.String("file", own.Name()), zap.String("began", at.Place), zap.String("copy", kept))
+	}
+	part.from = &at
 	return nil
 }
 
@@ -456,6 +500,11 @@ func (p *past) noteStarts(feeds []*feed) error {
 		if err != nil {
 			return fmt.Errorf("feed %s: %w", f.shown, err)
 		}
+		if f.part.batch > 1 {
+			at.Made = p.starts[startKey(f.key, f.part.batch)].Made
+		}
+		at.Place, at.File = f.part.began()
+		at.Overwrite = f.conf.Overwrite
 		p.starts[startKey(f.key, f.part.batch)], p.noted = *at, true
 		for old := 2; old < f.safe; old++ {
 			delete(p.starts, startKey(f.key, old))
@@ -470,7 +519,52 @@ func (p *past) noteStarts(feeds []*feed) error {
 	return nil
 }
 
+// noteMade makes durable that a batch is about to be begun, and what is made for that.
+func (p *past) noteMade(f *feed, uri, place string, made []string) error {
+	if p.dir == "" {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.starts[startKey(f.key, f.batch)] = position{
+		Items: f.written, Format: f.form(), Name: redacted(uri), Batch: f.batch, Made: made, Place: place, Overwrite: f.conf.Overwrite,
+	}
+	p.noted = true
+	if err := p.writeStarts(); err != nil {
+		return fmt.Errorf("note where the job's feeds begin: %w", err)
+	}
+	return nil
+}
+
+// startedAfter are the batches that were begun after the last one that is committed, by a process that was killed.
+func (p *past) startedAfter(key string, batch int) (all []position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k, at := range p.starts {
+		if k == startKey(key, at.Batch) && at.Batch > max(batch, 1) {
+			all = append(all, at)
+		}
+	}
+	slices.SortFunc(all, func(a, b position) int { return b.Batch - a.Batch })
+	return all
+}
+
+// tookBack forgets where a batch began that is not there any more: a file that gets its name is somebody else's.
+func (p *past) tookBack(key string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.starts, key)
+	return p.writeStarts()
+}
+
+// writeStarts makes durable what is noted. Called with mu held.
 func (p *past) writeStarts() error {
+	if len(p.starts) == 0 {
+		if err := os.Remove(filepath.Join(p.dir, startsFile)); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
 	b, err := json.MarshalIndent(p.starts, "", "  ")
 	if err != nil {
 		return err
@@ -494,13 +588,7 @@ func (p *past) forgetStarts(feeds []*feed) error {
 	if !p.noted || len(p.starts) == had {
 		return nil
 	}
-	var err error
-	if len(p.starts) == 0 {
-		err = os.Remove(filepath.Join(p.dir, startsFile))
-	} else {
-		err = p.writeStarts()
-	}
-	if err != nil {
+	if err := p.writeStarts(); err != nil {
 		return fmt.Errorf("note where the job's feeds begin: %w", err)
 	}
 	return nil

@@ -128,6 +128,11 @@ func (r *jobRun) commit(pages ...page) {
 	state, err := r.append(pages...)
 	require.NoError(r.j.t, err)
 	maps.Copy(r.j.state, state)
+	for _, f := range r.s.feeds {
+		if _, ok := state[f.key]; ok {
+			any(f).(crawl.CommitWatcher).Committed()
+		}
+	}
 }
 
 func (r *jobRun) close() {

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,11 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"go.uber.org/zap"
 
 	"github.com/tulle-go/tulle/crawl"
 )
@@ -36,6 +39,7 @@ type part struct {
 
 	// What is not written where it is to be has a file of its own in a folder of its own, and a place.
 	spool, folder string
+	owner         *os.File       // held while the folder is this process's; nil in a job
 	local         string         // the file's name that it gets, if its place is a file
 	dest          crawl.FeedFile // its place, if that is written from front to back
 	made          []string       // what preparing its place has made
@@ -94,7 +98,79 @@ func (f *feed) openFirst(ctx context.Context, began time.Time) error {
 		}
 	}
 	f.safe, f.given = f.batch, f.batch
+	return f.lookAhead(ctx, began)
+}
+
+// lookAhead is an error if a later batch could not be begun, because its file is there and cannot be appended to: that is better said before the crawl.
+func (f *feed) lookAhead(ctx context.Context, began time.Time) error {
+	const most = 100
+	if !f.template.batched || f.storage != fileStorage || f.conf.Overwrite || f.from != nil || f.template.uri(1, began) == f.template.uri(2, began) {
+		return nil
+	}
+	for batch := f.batch + 1; batch <= f.batch+most; batch++ {
+		uri := f.template.uri(batch, began)
+		name, err := fileName(uri)
+		if err != nil {
+			return err
+		}
+		length := size(name)
+		if length == 0 {
+			return nil
+		}
+		if batch > f.batch+1 && length > headOf {
+			err = f.glance(name)
+		} else {
+			var p *part
+			if p, err = f.openPart(ctx, batch, uri, false); p.file != nil {
+				err = errors.Join(err, p.undo())
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", redacted(uri), err)
+		}
+	}
 	return nil
+}
+
+// headOf is how much of a file is looked at to see what it is.
+const headOf = 512
+
+// glance is an error if a file cannot be appended to, as far as its first bytes say so: it is not read to its end.
+func (f *feed) glance(name string) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	head := make([]byte, headOf)
+	n, err := io.ReadFull(file, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	if is := otherFormat(head[:n], f.format, f.pack); is != "" {
+		return errOther(is, f.form())
+	}
+	enc, err := f.newEnc()
+	if err != nil {
+		return err
+	}
+	if _, ok := enc.(crawl.FeedAppender); !ok {
+		return f.errNoAppend()
+	}
+	if f.pack != "" && len(f.end) > 0 {
+		return f.errNoPackedAppend()
+	}
+	return nil
+}
+
+// errNoAppend is that of a file of a format that is made in one piece.
+func (f *feed) errNoAppend() error {
+	return fmt.Errorf("format %s cannot be appended to; overwrite it (-O)", f.format)
+}
+
+// errNoPackedAppend is that of a compressed file that has an end.
+func (f *feed) errNoPackedAppend() error {
+	return fmt.Errorf("format %s cannot be appended to when it is compressed: its end would have to be taken away; overwrite it (-O), or write jsonl", f.format)
 }
 
 // spools reports whether items are kept in a file of their own before they get to their place.
@@ -128,8 +204,8 @@ func (f *feed) openPart(ctx context.Context, batch int, uri string, first bool) 
 	if err := f.look(p, first); err != nil {
 		return p, err
 	}
-	if exists && p.from == nil && !f.conf.Overwrite {
-		return p, fmt.Errorf("format %s cannot be appended to; overwrite it (-O)", f.format)
+	if exists && p.from == nil && !f.conf.Overwrite && !f.hasPlaced(p) {
+		return p, f.errNoAppend()
 	}
 	return p, nil
 }
@@ -153,7 +229,7 @@ func (f *feed) look(p *part, first bool) (err error) {
 	if p.size == 0 || f.conf.Overwrite || p.spool != "" {
 		return nil
 	}
-	head := make([]byte, min(p.size, 512))
+	head := make([]byte, min(p.size, headOf))
 	if _, err := p.rw.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -194,7 +270,7 @@ func (f *feed) goOn(p *part, size int64, first bool) error {
 	}
 	app, ok := enc.(crawl.FeedAppender)
 	if !ok {
-		return fmt.Errorf("format %s cannot be appended to; overwrite it (-O)", f.format)
+		return f.errNoAppend()
 	}
 	r, length := io.ReaderAt(p.rw), size
 	if p.pk != nil {
@@ -212,7 +288,7 @@ func (f *feed) goOn(p *part, size int64, first bool) error {
 	}
 	if p.pk != nil {
 		if end.Offset != length {
-			return fmt.Errorf("format %s cannot be appended to when it is compressed: its end would have to be taken away; overwrite it (-O), or write jsonl", f.format)
+			return f.errNoPackedAppend()
 		}
 		end.Offset = size
 		p.pk.goOn(member{})
@@ -289,7 +365,169 @@ func (f *feed) sameFields(p *part) error {
 func (f *feed) begin() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.takeBack(); err != nil {
+		return err
+	}
 	return f.beginPart(f.part, true)
+}
+
+// toMake are the file that a part gets to, and the folders and the file that are made when it is opened. The names hold in any working directory.
+func (f *feed) toMake(uri string) (place string, made []string, err error) {
+	if f.storage != fileStorage || f.env.Settings.Parts.Targets[scheme(f.conf.URI)] != nil {
+		return "", nil, nil
+	}
+	name, err := fileName(uri)
+	if err != nil {
+		return "", nil, err
+	}
+	if place, err = filepath.Abs(name); err != nil {
+		return "", nil, err
+	}
+	if f.spools() {
+		return place, missing(filepath.Dir(place)), nil
+	}
+	return place, missing(place), nil
+}
+
+// takeBack takes away the batches that a killed process has begun behind the last commit: the job may find fewer items when it goes on. Files that were there before
+// are cut back to what they were. What is not known to be the job's is left. Called with mu held.
+func (f *feed) takeBack() error {
+	if f.past == nil || !f.template.batched || f.storage != fileStorage {
+		return nil
+	}
+	for _, at := range f.past.startedAfter(f.key, f.batch) {
+		err := f.takeBackOne(at)
+		if err == nil {
+			// From now on what is there is the user's.
+			err = f.past.tookBack(startKey(f.key, at.Batch))
+		}
+		if err != nil {
+			return fmt.Errorf("take back the batch %s, which was not committed: %w", at.Name, err)
+		}
+	}
+	return nil
+}
+
+func (f *feed) takeBackOne(at position) error {
+	own := file{made: at.Made}
+	made := slices.Contains(at.Made, at.Place)
+	if name, err := fileName(at.Name); err == nil && at.Place != "" && missing(at.Place) != nil && at.isAt(name) {
+		if at.Place, err = filepath.Abs(name); err != nil { // its folder was moved
+			return err
+		}
+	}
+	switch {
+	case at.Place == "":
+		return f.cutBack(at, at.Name)
+	case at.File == "" && f.spools():
+		return errors.Join(removeFile(filepath.Join(filepath.Dir(at.Place), unfinishedPrefix+filepath.Base(at.Place))), own.remove())
+	case at.File == "" && size(at.Place) == 0:
+		return own.remove() // nothing was written to it
+	}
+	info, err := os.Lstat(at.Place)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return own.remove()
+	case err != nil:
+		return err
+	case !at.isAt(at.Place):
+		f.leaves(at, errors.New("it is another file now"))
+		return nil
+	case !at.Overwrite && !made:
+		return f.cutBack(at, at.Place)
+	case !info.Mode().IsRegular():
+		return os.Truncate(at.Place, 0) // a link to it stays
+	}
+	return errors.Join(os.Remove(at.Place), own.remove())
+}
+
+// leaves tells of a batch that is not taken back.
+func (f *feed) leaves(at position, why error) {
+	f.log.Warn("a batch that was not committed is left as it is: it may not be the job's, or not the job's alone",
+		zap.String("feed", f.shown), zap.String("file", cmp.Or(at.Place, at.Name)), zap.Error(why))
+}
+
+// keepCopy copies a file beside itself, under a name that is free.
+func keepCopy(name string) (kept string, err error) {
+	from, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	for n := 1; ; n++ {
+		kept = fmt.Sprintf("%s.kept-%d", name, n)
+		to, err := os.OpenFile(kept, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		_, err = io.Copy(to, from)
+		return kept, errors.Join(err, to.Sync(), to.Close())
+	}
+}
+
+// isPlace reports whether a name is that of the file in which a part began.
+func (at *position) isPlace(name string) bool {
+	place, err := filepath.Abs(name)
+	return err == nil && place == at.Place
+}
+
+// isAt reports whether a file is the one in which a part began.
+func (at *position) isAt(name string) bool {
+	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+		return false // a pipe would not even be opened
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return at.File != "" && at.File == identity(f)
+}
+
+// cutBack makes a file what it was before a batch was appended to it. What is not that any more is left alone.
+func (f *feed) cutBack(at position, uri string) error {
+	overwrite := f.conf.Overwrite
+	f.conf.Overwrite = false // it was appended to, whatever is done now
+	defer func() { f.conf.Overwrite = overwrite }()
+	p, err := f.openPart(f.uploads.ctx, at.Batch, uri, false)
+	switch {
+	case err != nil:
+		f.leaves(at, err)
+		err = nil
+	case p.from == nil:
+		f.leaves(at, errors.New("it does not go on as the job has left it"))
+	case p.rw != nil:
+		err = f.beginPart(p, false)
+	}
+	if p.file != nil {
+		err = errors.Join(err, p.undo())
+	}
+	return err
+}
+
+// removeFile removes a file that may have gone. What is no file stays.
+func removeFile(name string) error {
+	switch info, err := os.Lstat(name); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return nil
+	}
+	return os.Remove(name)
+}
+
+// size is how large a regular file is, 0 if there is none.
+func size(name string) int64 {
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		return 0
+	}
+	return info.Size()
 }
 
 // beginPart makes a part's file ready for its first record.
@@ -408,8 +646,19 @@ func (f *feed) nextPart() error {
 		if at, ok := f.past.started(f.key, f.batch); ok && at.Name != "" {
 			uri = at.Name // a process that was killed has begun it
 		}
+		// It is noted before it is there, so that it can be taken away again.
+		place, made, err := f.toMake(uri)
+		if err == nil && len(made) > 0 {
+			err = f.past.noteMade(f, uri, place, made)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", redacted(uri), err)
+		}
 	}
 	p, err := f.openPart(f.uploads.ctx, f.batch, uri, false)
+	if err == nil {
+		err = f.places.take(f, p)
+	}
 	if err == nil {
 		err = f.nextHead()
 	}
@@ -529,10 +778,16 @@ func (f *feed) finishPart() error {
 	if err = errors.Join(err, p.file.Close()); err == nil && f.past != nil && p.spool != "" {
 		err = p.note(false)
 	}
-	if err != nil {
+	switch {
+	case err != nil && p.spool != "":
+		return f.stays(p, p.spool, err)
+	case err != nil:
 		return err
+	case f.uncommitted && p.spool != "":
+		f.held = append(f.held, p)
+	default:
+		f.deliver(p)
 	}
-	f.deliver(p)
 	return nil
 }
 
@@ -588,6 +843,7 @@ func (p *part) closeFiles() error {
 
 // undo closes a part that nothing was written to, and removes what opening it has made.
 func (p *part) undo() error {
+	p.disown()
 	var errs []error
 	if u, ok := p.file.(interface{ Undo() error }); ok {
 		errs = append(errs, u.Undo())
@@ -608,6 +864,22 @@ func sameFile(a, b *part) bool {
 	aName, aInfo := a.place()
 	bName, bInfo := b.place()
 	return aInfo != nil && bInfo != nil && os.SameFile(aInfo, bInfo) || aName != "" && aName == bName
+}
+
+// began is the file that a part gets to, by a name that holds in any working directory, and which one it is, if it is written there.
+func (p *part) began() (place, id string) {
+	name := p.local
+	if own, ok := p.file.(*file); ok && p.spool == "" {
+		name, id = own.Name(), identity(own.File)
+	}
+	if name == "" {
+		return "", ""
+	}
+	place, err := filepath.Abs(name)
+	if err != nil {
+		return "", ""
+	}
+	return place, id
 }
 
 // place is the file that a part gets to, if it gets to one. info is nil if it is not there yet.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -30,9 +31,34 @@ func scheme(uri string) string {
 	}
 	s, _, ok := strings.Cut(uri, "://")
 	if !ok {
+		if isFileURI(uri) {
+			return "file"
+		}
 		return ""
 	}
 	return strings.ToLower(s)
+}
+
+// isFileURI reports whether a URI is one as RFC 8089 has them too: file:/path.
+func isFileURI(uri string) bool {
+	return len(uri) > 5 && strings.EqualFold(uri[:5], "file:") && uri[5] == '/'
+}
+
+// likeScheme is what a file's name begins with if it looks as the name of a target does: letters and a colon, and then a slash, or the name is one of those that are known.
+// A letter alone is a drive.
+var likeScheme = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]+):(.*)`)
+
+// checkName is an error if a file's name is rather meant to be another target.
+func checkName(uri string, known func(scheme string) bool) error {
+	m := likeScheme.FindStringSubmatch(uri)
+	if m == nil || isFileURI(uri) {
+		return nil
+	}
+	kind := strings.ToLower(m[1])
+	if !strings.HasPrefix(m[2], "/") && !strings.HasPrefix(m[2], `\`) && !known(kind) && howToLink(kind) == "" {
+		return nil
+	}
+	return fmt.Errorf("%s: looks like a target and not like a file's name: write %s://… for a target, or ./%s for a file of that name", m[1], kind, uri)
 }
 
 // file is a feed in a file.
@@ -151,7 +177,7 @@ func (f *file) Undo() error { return errors.Join(f.Close(), f.remove()) }
 func (f *file) remove() error {
 	for _, name := range slices.Backward(f.made) {
 		info, err := os.Lstat(name)
-		if err != nil || info.Mode().IsRegular() && info.Size() > 0 {
+		if err != nil || !info.IsDir() && (!info.Mode().IsRegular() || info.Size() > 0) {
 			continue
 		}
 		if err := os.Remove(name); err != nil && !info.IsDir() {
