@@ -40,6 +40,7 @@
 // the crawl ends, and by [Complete] if the process was killed between the last page and that. A store may get it more than once, under the same name. The position of a
 // compressed feed says what is open at its end, that of a feed with variables in its name has that name, so that a job goes on in the same files. A batch is noted in
 // feeds.json before its file is there: one that was begun and not committed is taken back when the job goes on, which may find fewer items, and begun again under its name.
+// A file that is not known to be the job's is left, with a warning; one that stands where the feed begins anew is copied first, beside itself.
 // What is built or sent is put in its place when its last item is committed, and not before ([crawl.CommitWatcher]), since nothing takes it back from there. So the
 // batches of a job that was killed are those of one that was not.
 //
