@@ -56,7 +56,8 @@ type httpHandler struct {
 	download  *crawl.DownloadSettings
 	from      netip.AddrPort // Download.BindAddress; zero: none
 	dialer    *dialer
-	lanes     lanes
+	lanes     lanes // of requests that only HTTP/1.1 can carry
+	lanes2    lanes // of the others
 	trace     *crawl.Trace
 	noAgent   http.Header // for requests without any header. Read only.
 }
@@ -113,6 +114,7 @@ func newHTTP(env *crawl.Env) (*httpHandler, error) {
 		from:     from,
 		dialer:   d,
 		lanes:    lanes{keep: s.ConcurrentRequests, least: s.Download.MinSpeed},
+		lanes2:   lanes{keep: s.ConcurrentRequests, least: s.Download.MinSpeed, http2: true},
 		trace:    &s.Trace,
 		noAgent:  http.Header{"User-Agent": nil},
 		transport: &http.Transport{
@@ -182,6 +184,7 @@ func (h *httpHandler) Close() error {
 	h.proxies.close()
 	h.dialer.close()
 	h.lanes.close()
+	h.lanes2.close()
 	h.parts.close()
 	return nil
 }
@@ -201,13 +204,17 @@ func (h *httpHandler) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Res
 	}
 	proxy := crawl.Proxy(ctx)
 	begun := h.parts.take(ctx, req)
-	l := h.lanes.take(ctx, timeout)
+	lanes := &h.lanes
+	if req.URL.Scheme != "http" || h.h2c != nil {
+		lanes = &h.lanes2
+	}
+	l := lanes.take(ctx, timeout)
 	resp, left, err := h.exchange(l, proxy, req, begun)
 	var ended error
 	if err != nil {
 		ended = context.Cause(l.ctx)
 	}
-	h.lanes.give(l)
+	lanes.give(l)
 	if err == nil {
 		if left != nil {
 			h.keep(ctx, req, left)
@@ -227,7 +234,7 @@ func (h *httpHandler) Fetch(ctx context.Context, req *crawl.Request) (*crawl.Res
 	case errExpired:
 		err = timedOut(req, timeout)
 	case errTooSlow:
-		err = tooSlow(req, h.lanes.least)
+		err = tooSlow(req, lanes.least)
 	case errUnseen:
 		err = failed(req, crawl.KindConnection, errUnseen)
 	}

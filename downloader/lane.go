@@ -90,6 +90,7 @@ func (l *lane) sentOn(info httptrace.GotConnInfo) {
 type lanes struct {
 	keep  int   // at most so many
 	least int64 // Download.MinSpeed
+	http2 bool  // their requests may be refused unseen
 
 	mu     sync.Mutex
 	free   []*lane // Guarded by mu.
@@ -105,7 +106,7 @@ func (ls *lanes) take(ctx context.Context, timeout time.Duration) *lane {
 		l = nil
 	}
 	if l == nil {
-		l = newLane(ctx)
+		l = newLane(ctx, ls.http2)
 	}
 	l.timeout, l.least = timeout, ls.least
 	l.bytes.Store(0)
@@ -239,10 +240,13 @@ func (ls *lanes) close() {
 	}
 }
 
-func newLane(ctx context.Context) *lane {
+func newLane(ctx context.Context, http2 bool) *lane {
 	l := &lane{follows: ctx.Done()}
-	traced := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{GotConn: l.sentOn})
-	l.ctx, l.end = context.WithCancelCause(context.WithValue(traced, laneKey{}, l))
+	root := context.Background()
+	if http2 {
+		root = httptrace.WithClientTrace(root, &httptrace.ClientTrace{GotConn: l.sentOn})
+	}
+	l.ctx, l.end = context.WithCancelCause(context.WithValue(root, laneKey{}, l))
 	if l.follows != nil {
 		l.unfollow = context.AfterFunc(ctx, func() { l.end(context.Cause(ctx)) })
 	}
