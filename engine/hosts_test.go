@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -228,19 +229,23 @@ func TestCrawlDelayIsKeptHoweverLate(t *testing.T) {
 		apart(t, run(t, func(w http.ResponseWriter) { fmt.Fprint(w, "User-agent: *\nCrawl-delay: 10") }, spider), 5)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		text := ""
+		var changed atomic.Bool
 		spider := asks(0)
 		spider.Start = func(_ context.Context, out *crawl.Out) error {
 			out.Request(crawl.Get("http://h.example/first"))
 			out.Request(crawl.Get("http://h.example/second", own))
 			time.Sleep(25 * time.Hour)
-			text = "User-agent: *\nCrawl-delay: 10"
+			changed.Store(true)
 			out.Request(crawl.Get("http://h.example/third"))
 			time.Sleep(time.Minute)
 			five(out, own)
 			return nil
 		}
-		apart(t, run(t, func(w http.ResponseWriter) { fmt.Fprint(w, text) }, spider), 5)
+		apart(t, run(t, func(w http.ResponseWriter) {
+			if changed.Load() {
+				fmt.Fprint(w, "User-agent: *\nCrawl-delay: 10")
+			}
+		}, spider), 5)
 	})
 }
 
