@@ -320,6 +320,8 @@ func BenchmarkChain(b *testing.B) {
 		}))
 		require.NoError(b, err)
 		u := crawl.Get("http://www.example.com/catalogue/page-17.html").URL
+		_, err = chain.OpenHostFor(b.Context(), &crawl.Request{URL: u}, chain) // as the engine does
+		require.NoError(b, err)
 		b.ReportAllocs()
 		for b.Loop() {
 			req := crawl.Request{URL: u}
