@@ -127,6 +127,7 @@ func TestCrawlDown(t *testing.T) {
 		}))
 		res := crawltest.Run(t, links(), settings, gone)
 		require.Equal(t, sink.ReasonDown, res.Reason)
+		require.Less(t, len(res.Asked), pages)
 		scraped := len(res.Items)
 
 		res = crawltest.Run(t, links(), settings, crawltest.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
